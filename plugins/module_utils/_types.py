@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# This module util is PRIVATE to the collection.
+"""The data shapes that travel through the collection: facts, findings, plan, gates, undo records.
+
+Sizes are bytes, durations seconds, unless a name says otherwise. ``None`` in a fact means *could not
+be read*; the reason stands in the ``unknown`` mapping of the same reader, by dotted path.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, TypedDict
+
+# --- facts: kernel -----------------------------------------------------------------------------------
+
+
+class Cmdline(TypedDict):
+    """A kernel command line. Order and repeats are kept; what follows `` -- `` belongs to init."""
+
+    raw: str
+    tokens: List[str]
+    init_args: List[str]
+
+
+class Distro(TypedDict):
+    """Who made this system, from os-release. ``family`` is one that `_platform` knows, or null."""
+
+    id: str
+    version_id: str
+    codename: str
+    family: Optional[str]
+
+
+class Package(TypedDict):
+    """An installed package. ``status`` is the package manager's own word (dpkg: ``ii``, ``hi``, ``iF``)."""
+
+    name: str
+    version: str
+    source: str
+    source_version: str
+    status: str
+
+
+class InstalledKernel(TypedDict):
+    """A kernel on the disk; ``missing`` lists what keeps it from booting."""
+
+    release: str
+    package: Optional[Package]
+    bootable: Optional[bool]
+    missing: List[str]
+
+
+class NextBoot(TypedDict):
+    """The kernel that the boot loader takes next, and by which rule."""
+
+    release: str
+    entry: str
+    because: str
+
+
+class Watchdog(TypedDict):
+    """One of /sys/class/watchdog. A software watchdog dies with its kernel and saves no capture kernel."""
+
+    name: str
+    identity: str
+    hardware: bool
+    active: Optional[bool]
+    timeout: Optional[int]
+
+
+class KernelFacts(TypedDict):
+    """``ansible_facts.fleetops_kernel``: what runs, what is installed, what boots next."""
+
+    release: Optional[str]
+    version: Optional[str]
+    architecture: Optional[str]
+    flavour: Optional[str]
+    distro: Optional[Distro]
+    container: Optional[bool]
+    package: Optional[Package]
+    installed: Optional[List[InstalledKernel]]
+    next_boot: Optional[NextBoot]
+    cmdline: Optional[Cmdline]
+    taint: Optional[Dict[str, Any]]  # {"value": int, "names": [str]}
+    boot_id: Optional[str]
+    uptime: Optional[float]
+    oops_count: Optional[int]
+    warn_count: Optional[int]
+    panic_sysctls: Dict[str, Optional[int]]
+    watchdogs: Optional[List[Watchdog]]
+    memory_bytes: Optional[int]
+    unknown: Dict[str, str]
+
+
+# --- facts: kdump ------------------------------------------------------------------------------------
+
+
+class Reservation(TypedDict):
+    """Memory set aside for the capture kernel. ``low``/``high``: below and above 4 GiB (needs root)."""
+
+    requested: List[str]
+    bytes: Optional[int]
+    low_bytes: Optional[int]
+    high_bytes: Optional[int]
+
+
+class Capture(TypedDict):
+    """The capture kernel as it is loaded now. ``panic`` is its ``panic=`` value, null when it has none."""
+
+    loaded: Optional[bool]
+    cmdline: Optional[Cmdline]
+    panic: Optional[int]
+    initrd: Optional[str]
+    initrd_bytes: Optional[int]
+    source: Optional[str]
+
+
+class Service(TypedDict):
+    name: str
+    enabled: Optional[bool]
+    active: Optional[bool]
+
+
+class DumpTarget(TypedDict):
+    """Where a dump goes. ``free_bytes`` is null for a remote target."""
+
+    path: str
+    kind: str  # local | nfs | ssh | ftp
+    free_bytes: Optional[int]
+    total_bytes: Optional[int]
+
+
+class Dump(TypedDict):
+    """A dump on the disk. ``complete`` is judged by its end marker, never by its name."""
+
+    path: str
+    bytes: int
+    time: float
+    complete: Optional[bool]
+
+
+class KdumpFacts(TypedDict):
+    """``ansible_facts.fleetops_kdump``: is this node ready to take its own dump?"""
+
+    implementation: Optional[str]  # kdump-tools | kdumpctl | null: none installed
+    reservation: Reservation
+    capture: Capture
+    service: Optional[Service]
+    target: Optional[DumpTarget]
+    dumps: Optional[List[Dump]]
+    unknown: Dict[str, str]
+
+
+# --- facts: links ------------------------------------------------------------------------------------
+
+
+class Address(TypedDict):
+    family: str  # inet | inet6
+    address: str
+    prefixlen: int
+    scope: str
+
+
+class Link(TypedDict):
+    """A network link whose maker we know, with what is needed to judge it and to make it again."""
+
+    name: str
+    index: int
+    kind: str
+    up: bool  # administratively up (IFF_UP); the carrier does not matter to Cilium
+    mac: Optional[str]
+    mtu: int
+    master: Optional[str]
+    addresses: List[Address]
+    attributes: Dict[str, Any]  # of its kind, as `ip -d -j` names them (vxlan: id, local, port, ...)
+    maker: str  # kube-proxy | flannel | ...
+    users: List[str]  # evidence that it is in use: one line each
+    users_unknown: List[str]  # what could not be asked: one line each, with the reason
+
+
+class LinksFacts(TypedDict):
+    """``ansible_facts.fleetops_links``: only links whose maker we know, however many there are."""
+
+    links: Optional[List[Link]]
+    total: Optional[int]
+    unknown: Dict[str, str]
+
+
+# --- findings, plan, gates, report -------------------------------------------------------------------
+
+
+class Evidence(TypedDict):
+    """The very words read, and where: a path, a command, a reader's name."""
+
+    source: str
+    text: str
+
+
+class Remedy(TypedDict):
+    role: str
+    vars: Dict[str, Any]
+
+
+class Finding(TypedDict):
+    """One judged question about one node. ``(id, subject)`` is its key."""
+
+    id: str
+    subject: str
+    status: str  # affected | ok | unknown
+    severity: str  # critical | high | medium | low
+    reason: str
+    evidence: List[Evidence]
+    remedy: Optional[Remedy]
+
+
+class OnPanic(TypedDict):
+    """If this node panics now, it ..."""
+
+    outcome: str  # dumps | reboots | hangs | unknown
+    because: str
+    evidence: List[Evidence]
+
+
+class Step(TypedDict):
+    """What one node needs, in the plan."""
+
+    host: str
+    zone: str
+    wave: int
+    roles: Dict[str, Dict[str, Any]]
+    because: List[str]  # "id:subject"
+    reboot: bool
+
+
+class Gate(TypedDict):
+    """``passed: null`` means *cannot tell*, and counts as closed."""
+
+    name: str
+    passed: Optional[bool]
+    reason: str
+    evidence: List[Evidence]
+
+
+class Undo(TypedDict):
+    """What was there before a change, and how to put it back: steps for `_undo`, run in their order."""
+
+    id: str
+    module: str
+    time: str  # ISO 8601, UTC
+    boot_id: str
+    before: Any
+    restore: List[Dict[str, Any]]
