@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A door to `plugin_utils.target`."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import target
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.doors import as_filter
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"crashkernel_size": as_filter(target.crashkernel_size)}

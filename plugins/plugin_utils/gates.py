@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""May this node return, may the next one start? One pure predicate per gate, over freshly read facts.
+
+A predicate takes the ``ansible_facts`` of the look (``fleetops_kernel``, ``fleetops_kdump``,
+``fleetops_links``) and answers with a Gate. ``passed: None`` is *cannot tell*, and counts as closed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Mapping, Sequence
+
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kdump as kdump_rules
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import links as link_rules
+from ansible_collections.fleetops.kernel.plugins.module_utils._types import Evidence, Gate
+
+Facts = Mapping[str, Any]
+
+
+def _gate(name: str, passed: bool | None, reason: str, evidence: Sequence[Evidence] = ()) -> Gate:
+    return {"name": name, "passed": passed, "reason": reason, "evidence": list(evidence)}
+
+
+def _unread(name: str, facts: Facts, part: str, path: str) -> Gate:
+    """Closed, because the reading is missing; with the reader's own reason where it gave one."""
+    reader = facts.get(part) or {}
+    why = reader.get("unknown", {}).get(path) or ("it was not read" if not reader else "no reason given")
+    return _gate(name, None, f"cannot tell: {part}.{path} is unknown ({why})")
+
+
+def kernel_running(facts: Facts, want: str) -> Gate:
+    """The node runs exactly the release *want*."""
+    running = (facts.get("fleetops_kernel") or {}).get("release")
+    if running is None:
+        return _unread("kernel_running", facts, "fleetops_kernel", "release")
+    evidence: list[Evidence] = [{"source": "/proc/sys/kernel/osrelease", "text": running}]
+    if running == want:
+        return _gate("kernel_running", True, f"runs {running}", evidence)
+    return _gate("kernel_running", False, f"runs {running}, not {want}", evidence)
+
+
+def kernel_boots_next(facts: Facts, want: str) -> Gate:
+    """The boot loader takes the release *want* at the next boot."""
+    entry = (facts.get("fleetops_kernel") or {}).get("next_boot")
+    if entry is None:
+        return _unread("kernel_boots_next", facts, "fleetops_kernel", "next_boot")
+    evidence: list[Evidence] = [{"source": entry["entry"], "text": entry["because"]}]
+    if entry["release"] == want:
+        return _gate("kernel_boots_next", True, f"boots {want} next", evidence)
+    return _gate("kernel_boots_next", False, f"boots {entry['release']} next, not {want}: {entry['because']}", evidence)
+
+
+def kdump_armed(facts: Facts) -> Gate:
+    """Memory is reserved and a capture image is loaded into it."""
+    kdump = facts.get("fleetops_kdump")
+    if not kdump:
+        return _gate("kdump_armed", None, "cannot tell: fleetops_kdump was not read")
+    armed, reason = kdump_rules.armed(kdump)
+    return _gate("kdump_armed", armed, reason)
+
+
+def capture_reboots(facts: Facts) -> Gate:
+    """The capture kernel reboots by itself when it fails: its command line carries ``panic=``."""
+    capture = (facts.get("fleetops_kdump") or {}).get("capture") or {}
+    if not capture.get("cmdline"):
+        return _unread("capture_reboots", facts, "fleetops_kdump", "capture.cmdline")
+    evidence: list[Evidence] = [{"source": str(capture.get("source")), "text": capture["cmdline"]["raw"]}]
+    if capture.get("panic"):
+        return _gate("capture_reboots", True, f"the capture kernel carries panic={capture['panic']}", evidence)
+    return _gate("capture_reboots", False, "the capture kernel carries no panic= that reboots", evidence)
+
+
+def no_stale_links(facts: Facts, names: Sequence[str] = ()) -> Gate:
+    """None of *names* exists; without names, no link that is provably stale."""
+    found = (facts.get("fleetops_links") or {}).get("links")
+    if found is None:
+        return _unread("no_stale_links", facts, "fleetops_links", "links")
+    stale, unsure = [], []
+    for link in found:
+        if names and link["name"] not in names:
+            continue
+        verdict = True if names else link_rules.judge(link)["stale"]
+        if verdict is None:
+            unsure.append(link["name"])
+        elif verdict:
+            stale.append(link["name"])
+    if stale:
+        return _gate("no_stale_links", False, f"still there: {', '.join(stale)}")
+    if unsure:
+        return _gate("no_stale_links", None, f"cannot tell whether these are in use: {', '.join(unsure)}")
+    return _gate("no_stale_links", True, "no stale link")
+
+
+GATES: dict[str, Callable[..., Gate]] = {
+    gate.__name__: gate for gate in (kernel_running, kernel_boots_next, kdump_armed, capture_reboots, no_stale_links)
+}
+
+
+def judge(facts: Any, name: str, **options: Any) -> Gate:
+    """The gate *name* over *facts*. Facts that were not read (an unreachable node) close it."""
+    if name not in GATES:
+        raise FleetopsError(f"There is no gate '{name}': expected one of {', '.join(sorted(GATES))}")
+    return GATES[name](facts if isinstance(facts, Mapping) else {}, **options)

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a role is to aim at on this node: the kernel's package and release, the size of the reservation."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+from ansible_collections.fleetops.kernel.plugins.module_utils import _platform
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import crashkernel
+
+# dpkg's status words of a package that is there in full: wanted (i) or held (h), and installed (i).
+INSTALLED = ("ii", "hi")
+
+
+def kernel_target(facts: Mapping[str, Any], release: str = "", package: str = "") -> dict[str, Any]:
+    """``{release, package, installed}`` of the kernel that is asked for by exactly one of the two names."""
+    if bool(release) == bool(package):
+        raise FleetopsError(
+            "Name the kernel by exactly one of kernel_upgrade_release and kernel_upgrade_package: "
+            f"got release '{release}' and package '{package}'"
+        )
+    kernel = _part(facts, "fleetops_kernel")
+    platform = _platform.select(kernel.get("distro"))
+    if platform is None:
+        raise FleetopsError(f"Kernels cannot be installed on this distribution yet: {_name(kernel)}")
+    if package:
+        prefix = platform.kernel_package("")
+        if not package.startswith(prefix) or package == prefix:
+            raise FleetopsError(f"Not the package of a kernel image: '{package}', expected '{prefix}<release>'")
+        release = package[len(prefix) :]
+    package = platform.kernel_package(release)
+    if kernel.get("installed") is None:
+        raise FleetopsError(f"The installed kernels are unknown: {kernel.get('unknown', {}).get('installed')}")
+    installed = any(
+        found["release"] == release and found["package"] and found["package"]["status"].strip() in INSTALLED
+        for found in kernel["installed"]
+    )
+    return {"release": release, "package": package, "installed": installed}
+
+
+def crashkernel_size(facts: Mapping[str, Any], size: str) -> str:
+    """The value to stand after ``crashkernel=``: *size* once checked, or the safe size for ``auto``."""
+    if size == "auto":
+        return crashkernel.safe_size(_part(facts, "fleetops_kernel"), _part(facts, "fleetops_kdump"))
+    return crashkernel.check(size)
+
+
+def _part(facts: Mapping[str, Any], key: str) -> Any:
+    part = facts.get(key) if isinstance(facts, Mapping) else None
+    if not part:
+        raise FleetopsError(f"The node was not read: {key} is missing from its facts")
+    return part
+
+
+def _name(kernel: Mapping[str, Any]) -> str:
+    distro = kernel.get("distro") or {}
+    return f"{distro.get('id') or 'unknown'} {distro.get('version_id') or ''}".strip()
