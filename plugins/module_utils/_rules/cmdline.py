@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# This module util is PRIVATE to the collection.
+"""Kernel command lines: take apart, compare, merge. Pure.
+
+The rules are those of the kernel's own parser (``lib/cmdline.c`` next_arg, ``kernel/params.c`` parameq):
+double quotes protect spaces wherever they stand in a token, ``-`` and ``_`` are the same in a key, the last
+token of a key usually wins, and what follows a lone ``--`` belongs to init.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Dict, List, Optional, Sequence
+
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
+from ansible_collections.fleetops.kernel.plugins.module_utils._types import Cmdline
+
+INIT_SEPARATOR = "--"
+
+# Quoted stretches and other characters that are not white space, in any mixture. A quote that is never closed
+# protects all that follows it, as in the kernel.
+_TOKEN = re.compile(r'(?:"[^"]*(?:"|$)|[^\s"])+')
+# No quoting survives sh, the boot loader's script and the kernel alike for these.
+_NEVER = re.compile(r"[\x00-\x1f\x7f$`'\\]")
+# The boot loader's script language gives these a meaning outside quotes (GRUB manual, "Special characters").
+_ONLY_QUOTED = re.compile(r"[;&|<>{}]")
+_KEY = re.compile(r"[^\s\"=#*?\[\]/][^\s\"=*?\[\]]*\Z")
+
+
+def tokenise(text: str) -> List[str]:
+    """The tokens of a command line: order, repeats and quotes as they stand there."""
+    return _TOKEN.findall(text)
+
+
+def parse(raw: str) -> Cmdline:
+    """A command line, with init's arguments apart."""
+    raw = raw.strip("\n\0")
+    tokens = tokenise(raw)
+    cut = tokens.index(INIT_SEPARATOR) if INIT_SEPARATOR in tokens else len(tokens)
+    return {"raw": raw, "tokens": tokens[:cut], "init_args": tokens[cut + 1 :]}
+
+
+def bare(token: str) -> str:
+    """A token without its quotes: the boot loader moves them (``a="b c"`` arrives as ``"a=b c"``)."""
+    return token.replace('"', "")
+
+
+def key(token: str) -> str:
+    """What stands before the first ``=``, as it was written; the whole token for a flag."""
+    return bare(token).partition("=")[0]
+
+
+def value(token: str) -> Optional[str]:
+    """What stands after the first ``=``, quotes kept where they protect a space; None for a flag."""
+    name, separator, rest = token.partition("=")
+    if not separator:
+        return None
+    if name.startswith('"'):  # "key=some value": the quotes are around the value's spaces
+        return f'"{bare(rest)}"' if re.search(r"\s", rest) else bare(rest)
+    return rest
+
+
+def same_key(one: str, other: str) -> bool:
+    """Are two keys the same to the kernel?"""
+    return _fold(one) == _fold(other)
+
+
+def same(one: str, other: str) -> bool:
+    """Do two tokens say the same? Quotes and the kind of dash in the key do not matter."""
+    return _fold(key(one)) == _fold(key(other)) and bare(one).partition("=")[1:] == bare(other).partition("=")[1:]
+
+
+def has(tokens: Sequence[str], wanted: str) -> bool:
+    """Is a token among these?"""
+    return any(same(token, wanted) for token in tokens)
+
+
+def of_key(tokens: Sequence[str], wanted: str) -> List[str]:
+    """All tokens of a key, in their order."""
+    return [token for token in tokens if same_key(key(token), wanted)]
+
+
+def last(tokens: Sequence[str], wanted: str) -> Optional[str]:
+    """The value of the last token of a key: '' for a bare flag, None when the key is absent."""
+    found = of_key(tokens, wanted)
+    return (value(found[-1]) or "") if found else None
+
+
+def panic_timeout(tokens: Sequence[str]) -> Optional[int]:
+    """The seconds of the last ``panic=``; None when it is absent or no number (the kernel ignores that one)."""
+    text = last(tokens, "panic")
+    if text is None or not re.match(r"[+-]?(0[xX][0-9a-fA-F]+|\d+)\Z", text):
+        return None
+    sign = -1 if text.startswith("-") else 1
+    digits = text.lstrip("+-")
+    # simple_strtol with base 0: a leading 0 means octal there, and what does not fit it ends the number.
+    if digits.lower().startswith("0x"):
+        return sign * int(digits, 16)
+    if len(digits) > 1 and digits.startswith("0"):
+        octal = re.match(r"[0-7]+", digits)
+        return sign * int(octal.group(), 8) if octal else None
+    return sign * int(digits)
+
+
+def is_removed(token: str, remove: Sequence[str]) -> bool:
+    """Does one of *remove* take this token out? A bare key takes every token of that key, ``key=value`` only it."""
+    return any(same(token, item) if "=" in bare(item) else same_key(key(token), bare(item)) for item in remove)
+
+
+def merge(tokens: Sequence[str], remove: Sequence[str], add: Sequence[str]) -> List[str]:
+    """Take *remove* out (see :func:`is_removed`), then put *add* at the end, each once."""
+    kept = [token for token in tokens if not is_removed(token, remove) and not has(add, token)]
+    return kept + unique(add)
+
+
+def unique(tokens: Sequence[str]) -> List[str]:
+    """Without what was said before."""
+    found: List[str] = []
+    for token in tokens:
+        if not has(found, token):
+            found.append(token)
+    return found
+
+
+def by_key(tokens: Sequence[str]) -> Dict[str, List[str]]:
+    """The tokens grouped by key (dashes folded), in their order."""
+    found: Dict[str, List[str]] = {}
+    for token in tokens:
+        found.setdefault(_fold(key(token)), []).append(token)
+    return found
+
+
+def check_token(token: str) -> str:
+    """Give back a token that one word of a command line can carry; else FleetopsError says what is wrong."""
+    what = f"'{token}' is not a kernel command-line token: "
+    if not token:
+        raise FleetopsError("An empty string is not a kernel command-line token: expected 'flag' or 'key=value'")
+    if token == INIT_SEPARATOR:
+        raise FleetopsError(what + "what follows '--' goes to init, not to the kernel", token=token)
+    bad = _NEVER.search(token)
+    if bad:
+        raise FleetopsError(what + f"it contains {bad.group()!r}, which no quoting brings to the kernel", token=token)
+    if token.count('"') % 2:
+        raise FleetopsError(what + "a double quote is not closed", token=token)
+    if tokenise(token) != [token]:
+        raise FleetopsError(
+            what + 'expected one word; a value with spaces stands in double quotes, as in key="a b"', token=token
+        )
+    unquoted = _ONLY_QUOTED.search(re.sub(r'"[^"]*"', "", token))
+    if unquoted:
+        raise FleetopsError(
+            what + f"'{unquoted.group()}' must stand in double quotes, as in key=\"a{unquoted.group()}b\"", token=token
+        )
+    if not _KEY.match(key(token)):
+        raise FleetopsError(what + "expected a key of printable characters before '=', as in 'panic=10'", token=token)
+    return token
+
+
+def _fold(name: str) -> str:
+    return name.replace("-", "_")
