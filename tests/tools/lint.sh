@@ -1,0 +1,23 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Every linter, offline; all of them run, then the first failure decides.
+set -u
+cd "$(dirname "$0")/../.."
+bin=$PWD/.venv/bin
+failed=
+
+check() {
+    name=$1
+    shift
+    begun=$(date +%s)
+    if "$@"; then verdict=ok; else verdict=FAILED failed="$failed $name"; fi
+    echo "lint: $name $verdict ($(($(date +%s) - begun)) s)"
+}
+
+check ruff "$bin/ruff" check .
+check format "$bin/ruff" format --check --quiet .
+check mypy "$bin/mypy" conftest.py plugins tests
+check yamllint "$bin/yamllint" --strict .
+check ansible-lint "$bin/ansible-lint" --offline --strict -q
+
+[ -z "$failed" ] || { echo "lint: failed:$failed"; exit 1; }
