@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from . import supervisor
+from . import detector, supervisor
 from .client import DEFAULT_MEMORY, Lab
 from .errors import LabError
 from .host import phase, say, tail
@@ -105,6 +105,25 @@ def _clone(options: argparse.Namespace) -> int:
     return 0
 
 
+def _nets(options: argparse.Namespace) -> int:
+    print(json.dumps(detector.read_nets(Lab(options.lab).node(options.node)).as_dict(), indent=2))
+    return 0
+
+
+def _crash(options: argparse.Namespace) -> int:
+    verdict = detector.crash(Lab(options.lab).node(options.node), limit=options.limit, progress=say)
+    print(json.dumps(verdict.as_dict(), indent=2))
+    return 0
+
+
+def _watch(options: argparse.Namespace) -> int:
+    with options.nets as handle:
+        nets = detector.Nets(**json.load(handle))
+    verdict = detector.watch(Lab(options.lab).node(options.node), nets, limit=options.limit, progress=say)
+    print(json.dumps(verdict.as_dict(), indent=2))
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lab", description="Real Debian machines under QEMU.")
     commands = parser.add_subparsers(dest="what", required=True, metavar="COMMAND")
@@ -152,6 +171,15 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("name")
     sub.add_argument("--as", dest="as_name", help="its name in the inventory")
     sub.add_argument("--tie", type=int, help="pid whose end takes the lab down")
+    sub = command("nets", _nets, "what is armed on a node now (for watch)")
+    sub.add_argument("node")
+    sub = command("crash", _crash, "panic a node and print the detector's verdict")
+    sub.add_argument("--limit", type=float, help="seconds")
+    sub.add_argument("node")
+    sub = command("watch", _watch, "the detector alone: what becomes of a node since its nets were read")
+    sub.add_argument("--limit", type=float, help="seconds")
+    sub.add_argument("--nets", type=argparse.FileType(), required=True, help="what `nets` printed; - for stdin")
+    sub.add_argument("node")
     return parser
 
 

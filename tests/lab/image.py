@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import lzma
 import os
 import shutil
 import tempfile
@@ -21,7 +22,6 @@ from .archive import Archive, look
 from .errors import LabError
 from .host import BUILD_TOOLS, TOOLS, cache_root, digest, ensure_tools, locked, phase, run
 
-_SELF = (Path(__file__).with_name("recipe.py"), Path(__file__))
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,14 @@ def build(flavour: str = "cloud", crashkernel: str = "128M") -> Image:
         raise LabError(f"malformed crashkernel value {crashkernel!r}")
     ensure_tools(TOOLS)
     archive = look(flavour)
-    sources = "".join(path.read_text() for path in _SELF)
     public = ssh_key().with_suffix(".pub").read_text()
-    base_key = digest("base", archive.sources, repr(recipe.BASE_PACKAGES), repr(recipe.DPKG_EXCLUDES), _layer_source("base"))
-    tree_key = digest("tree", base_key, flavour, repr(archive.old), sources)
-    image_key = digest("image", tree_key, repr(archive), crashkernel, public)
+    base_key = digest("base", archive.sources, repr(recipe.BASE_PACKAGES), repr(recipe.DPKG_EXCLUDES), _source("_base"))
+    tree_key = digest(
+        "tree", base_key, flavour, repr(archive.old), repr(recipe.FILES), repr(recipe.MASKED_UNITS), _source("_tree")
+    )
+    image_key = digest(
+        "image", tree_key, repr(archive), recipe.default_grub(crashkernel), public, _source("_repo", "_disk", "_raw_disk")
+    )
     final = cache_root() / image_key
     if (final / "manifest.json").exists():
         return _load(final)
@@ -95,10 +98,10 @@ def build(flavour: str = "cloud", crashkernel: str = "128M") -> Image:
     return _load(final)
 
 
-def _layer_source(layer: str) -> str:
-    """The text of one layer's function, so that work on a later layer does not spoil an earlier one."""
-    lines = Path(__file__).read_text().split(f"\ndef _{layer}(")[1]
-    return lines.split("\n\n\n")[0]
+def _source(*functions: str) -> str:
+    """The text of a layer's functions: work on a later layer does not spoil the cache of an earlier one."""
+    text = Path(__file__).read_text()
+    return "".join(text.split(f"\ndef {name}(")[1].split("\n\n\n")[0] for name in functions)
 
 
 def _load(path: Path) -> Image:
@@ -187,7 +190,9 @@ def _tree(archive: Archive, flavour: str, base_key: str, tree_key: str, work: Pa
             "usermod -p '*' operator; usermod -p '*' root\n"
             "systemctl -q enable systemd-networkd ssh\n"
             "systemctl -q set-default multi-user.target\n"
-            "rm -f /etc/ssh/ssh_host_* /etc/apt/sources.list /var/lib/systemd/random-seed /etc/resolv.conf\n"
+            # the archive's sources have other names than ours
+            "find /etc/apt/sources.list.d -type f ! -name lab.list -delete\n"
+            "rm -f /etc/ssh/ssh_host_* /etc/apt/sources.list /etc/apt/apt.conf.d/99mmdebstrap /etc/dpkg/dpkg.cfg.d/99mmdebstrap /var/lib/systemd/random-seed /etc/resolv.conf\n"
             "mkdir -p /var/crash\n",
             timeout=60,
         )
@@ -235,6 +240,7 @@ def _repo(archive: Archive, repo: Path) -> None:
     run(["apt-get", "-qq", *user, "download", *[f"{k.package}={k.version}" for k in wanted]], timeout=600, cwd=repo)
     packages = run(["dpkg-scanpackages", "-m", "."], timeout=120, cwd=repo)
     (repo / "Packages").write_text(packages)
+    (repo / "Packages.xz").write_bytes(lzma.compress(packages.encode()))
 
 
 def _disk(archive: Archive, flavour: str, crashkernel: str, public: str, tree: Path, work: Path) -> None:
