@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import target
+
+OLD, NEW = "6.1.0-47-cloud-amd64", "6.1.0-56-cloud-amd64"
+
+
+def facts(status: str = "ii", family: str | None = "debian") -> dict[str, Any]:
+    package = {"name": f"linux-image-{OLD}", "version": "6.1.170-3", "source": "", "source_version": "", "status": status}
+    return {
+        "fleetops_kernel": {
+            "distro": {"id": family or "plan9", "version_id": "12", "codename": "bookworm", "family": family},
+            "installed": [{"release": OLD, "package": package, "bootable": True, "missing": []}],
+            "unknown": {},
+        }
+    }
+
+
+@pytest.mark.parametrize("asked", [{"release": NEW}, {"package": f"linux-image-{NEW}"}])
+def test_release_and_package_name_the_same_kernel(asked: dict[str, str]) -> None:
+    want = {"release": NEW, "package": f"linux-image-{NEW}", "installed": False}
+    assert target.kernel_target(facts(), **asked) == want
+
+
+@pytest.mark.parametrize(("status", "installed"), [("ii ", True), ("hi ", True), ("rc ", False), ("iF ", False)])
+def test_only_a_whole_package_counts_as_installed(status: str, installed: bool) -> None:
+    assert target.kernel_target(facts(status), release=OLD)["installed"] is installed
+
+
+@pytest.mark.parametrize("asked", [{}, {"release": NEW, "package": f"linux-image-{NEW}"}])
+def test_exactly_one_name_is_wanted(asked: dict[str, str]) -> None:
+    with pytest.raises(FleetopsError, match="exactly one of kernel_upgrade_release and kernel_upgrade_package"):
+        target.kernel_target(facts(), **asked)
+
+
+@pytest.mark.parametrize("package", ["linux-headers-6.1.0-56-cloud-amd64", "linux-image-", "bash"])
+def test_a_package_that_is_no_kernel_image_is_refused_by_name(package: str) -> None:
+    with pytest.raises(FleetopsError, match=package):
+        target.kernel_target(facts(), package=package)
+
+
+def test_an_unknown_distribution_is_refused_by_name() -> None:
+    with pytest.raises(FleetopsError, match="plan9 12"):
+        target.kernel_target(facts(family=None), release=NEW)
+
+
+def test_a_node_that_was_not_read_has_no_target() -> None:
+    with pytest.raises(FleetopsError, match="fleetops_kernel is missing"):
+        target.kernel_target({}, release=NEW)
+
+
+def test_a_malformed_size_is_refused_by_value() -> None:
+    with pytest.raises(FleetopsError, match="12Q"):
+        target.crashkernel_size({}, "12Q")
