@@ -6,15 +6,19 @@
 A record is one file, ``/var/lib/fleetops/undo.d/<time>-<number>-<module>.json``, readable by root only.
 Its ``restore`` is a list of steps, each a mapping with ``do`` and the arguments of that step:
 
-=================  ==========================================================================
-``write_file``     ``path``, ``text``, ``mode``; ``expect``: the SHA-256 of what we left there
-``remove_file``    ``path``; ``expect`` as above
-``run``            ``argv``
-``add_link``       ``link``: a Link of `_types`
-``remove_package`` ``names``
-=================  ==========================================================================
+======================  ====================================================================================
+``write_file``          ``path``, ``text``, ``mode``; ``expect``: the SHA-256 of what we left there
+``remove_file``         ``path``; ``expect`` as above
+``run``                 ``argv``
+``update_boot_config``  nothing: has the boot loader's configuration generated again
+``reload_capture``      nothing: loads the capture kernel again, if one is loaded
+``add_link``            ``link``: a Link of `_types`; ``routes``, ``neighbours``: as `_netlink` saved them
+``remove_package``      ``names``
+======================  ====================================================================================
 
 A file that somebody changed after us is not overwritten: ``expect`` no longer fits, and that is an error.
+The steps that need more than files are in `_restore`. Every step may be run twice: a restore that was killed
+is simply started again.
 """
 
 from __future__ import annotations
@@ -22,13 +26,15 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from typing import Any, Callable, Dict, List, Mapping
+import re
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError, Missing
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Undo
 
 DIRECTORY = "/var/lib/fleetops/undo.d"
+RESTORED = ".json.restored"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 StepRunner = Callable[[Host, Mapping[str, Any]], None]
@@ -48,12 +54,12 @@ def restore_file(host: Host, path: str, after: str) -> Dict[str, Any]:
     return {"do": "write_file", "path": path, "text": before, "mode": host.mode(path), "expect": digest(after)}
 
 
-def record(host: Host, module: str, before: Any, restore: List[Dict[str, Any]]) -> str:
-    """Write a record down and give its id. Call it before the change, never after."""
+def record(host: Host, module: str, before: Any, restore: List[Dict[str, Any]]) -> Undo:
+    """Write a record down. Call it before the change, never after."""
     host.mkdir(DIRECTORY, 0o700)
     now = datetime.datetime.now(datetime.timezone.utc)
     # The number keeps the order of records that fall into one microsecond, or under a clock set back.
-    number = 1 + max([int(undo["id"].split("-")[1]) for undo in records(host, restored=True)] or [0])
+    number = 1 + max([_number_of(name) for name in host.listdir(DIRECTORY)] or [0])
     undo: Undo = {
         "id": f"{now.strftime('%Y%m%dT%H%M%S')}-{number:04d}-{module}",
         "module": module,
@@ -63,19 +69,29 @@ def record(host: Host, module: str, before: Any, restore: List[Dict[str, Any]]) 
         "restore": restore,
     }
     host.write_atomic(f"{DIRECTORY}/{undo['id']}.json", json.dumps(undo, indent=1) + "\n", mode=0o600)
-    return undo["id"]
+    return undo
 
 
 def records(host: Host, restored: bool = False) -> List[Undo]:
     """The records of this node, oldest first; those already put back only when *restored*."""
+    try:
+        names = host.listdir(DIRECTORY)
+    except Missing:
+        return []
     found: List[Undo] = []
-    for path in host.glob(f"{DIRECTORY}/*.json*"):
-        if path.endswith(".json") or (restored and path.endswith(".json.restored")):
+    for name in names:
+        if name.endswith(".json") or (restored and name.endswith(RESTORED)):
+            path = f"{DIRECTORY}/{name}"
             try:
                 found.append(json.loads(host.read(path)))
             except ValueError as error:
                 raise FleetopsError(f"The undo record '{path}' is not valid JSON: {error}", path=path) from error
-    return sorted(found, key=lambda undo: int(undo["id"].split("-")[1]))
+    return sorted(found, key=_number)
+
+
+def is_restored(host: Host, identity: str) -> bool:
+    """Was this record put back already?"""
+    return host.exists(f"{DIRECTORY}/{identity}{RESTORED}")
 
 
 def put_back(host: Host, undo: Undo, runners: Mapping[str, StepRunner]) -> None:
@@ -86,26 +102,62 @@ def put_back(host: Host, undo: Undo, runners: Mapping[str, StepRunner]) -> None:
             raise FleetopsError(f"The undo record {undo['id']} has an unknown step '{step.get('do')}'", step=step)
     for step in undo["restore"]:
         known[step["do"]](host, step)
-    path = f"{DIRECTORY}/{undo['id']}.json"
-    host.rename(path, path + ".restored")
+    host.rename(f"{DIRECTORY}/{undo['id']}.json", f"{DIRECTORY}/{undo['id']}{RESTORED}")
 
 
-def conflicts(host: Host, undo: Undo) -> List[str]:
-    """Files of a record that somebody changed after us: a sentence each."""
-    found = []
-    for step in undo["restore"]:
-        if "expect" not in step:
-            continue
-        try:
-            now = host.read(step["path"])
-        except Missing:
-            if step["do"] == "write_file":
-                found.append(f"'{step['path']}' is gone since")
-            continue
-        already_back = step["do"] == "write_file" and now == step["text"]
-        if digest(now) != step["expect"] and not already_back:
-            found.append(f"'{step['path']}' was changed by somebody else since")
+def newest_first(undos: Sequence[Undo]) -> List[Undo]:
+    """The order in which records are put back."""
+    return sorted(undos, key=_number, reverse=True)
+
+
+def conflicts(host: Host, undos: Sequence[Undo]) -> List[str]:
+    """Files that these records cannot put back, one sentence each: changed by somebody else, or by a later record.
+
+    The records are walked in the order in which they would be put back, each on what the one before it leaves.
+    """
+    now: Dict[str, Optional[str]] = {}
+    found: List[str] = []
+    chosen = {undo["id"] for undo in undos}
+    later = [undo for undo in records(host) if undo["id"] not in chosen]
+    for undo in newest_first(undos):
+        for step in undo["restore"]:
+            if step.get("do") not in ("write_file", "remove_file"):
+                continue
+            path, after = step["path"], step["text"] if step["do"] == "write_file" else None
+            if path not in now:
+                now[path] = text_of(host, path)
+            text = now[path]
+            # Already as it was: a restore, or a change, that was killed in between.
+            if text != after and (text is None or digest(text) != step["expect"]):
+                found.append(f"{undo['id']}: {_who(path, text, undo, later)}")
+            now[path] = after
     return found
+
+
+def text_of(host: Host, path: str) -> Optional[str]:
+    """A file's text, None when there is no such file."""
+    try:
+        return host.read(path)
+    except Missing:
+        return None
+
+
+def _who(path: str, text: Optional[str], undo: Undo, later: Sequence[Undo]) -> str:
+    for other in later:
+        for step in other["restore"]:
+            if step.get("path") == path and _number(other) > _number(undo):
+                if text is not None and digest(text) == step.get("expect"):
+                    return f"'{path}' was changed again by {other['id']}, which must be put back first"
+    return f"'{path}' is gone since" if text is None else f"'{path}' was changed by somebody else since"
+
+
+def _number(undo: Undo) -> int:
+    return _number_of(undo["id"])
+
+
+def _number_of(name: str) -> int:
+    found = re.match(r"[^-]+-(\d+)-", name)
+    return int(found.group(1)) if found else 0
 
 
 def _write_file(host: Host, step: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ token of a key usually wins, and what follows a lone ``--`` belongs to init.
 from __future__ import annotations
 
 import re
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, TypedDict
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Cmdline
@@ -155,6 +155,67 @@ def check_token(token: str) -> str:
     if not _KEY.match(key(token)):
         raise FleetopsError(what + "expected a key of printable characters before '=', as in 'panic=10'", token=token)
     return token
+
+
+def canonical(token: str) -> str:
+    """A token with quotes only where they protect something, around its value."""
+    name, separator, rest = bare(token).partition("=")
+    if separator and re.search(r"[\s;&|<>{}]", rest):
+        return f'{name}="{rest}"'
+    return name + separator + rest
+
+
+# --- declarations ------------------------------------------------------------------------------------
+
+
+class Declaration(TypedDict):
+    """What a command line must say: tokens there, keys or tokens not there, and tokens alone of their key."""
+
+    present: List[str]
+    absent: List[str]
+    replace: List[str]
+
+
+def check_declaration(
+    present: Optional[Sequence[str]] = None,
+    absent: Optional[Sequence[str]] = None,
+    replace: Optional[Sequence[str]] = None,
+) -> Declaration:
+    """Check every token, and that no two of them contradict each other. Raises FleetopsError."""
+    wanted: Declaration = {
+        "present": [check_token(token) for token in present or []],
+        "absent": [check_token(token) for token in absent or []],
+        "replace": [check_token(token) for token in replace or []],
+    }
+    for token in wanted["present"] + wanted["replace"]:
+        if is_removed(token, wanted["absent"]):
+            raise FleetopsError(f"'{token}' is asked for, but 'absent' takes it out: {', '.join(wanted['absent'])}")
+    for token in wanted["present"]:
+        others = of_key(wanted["replace"], key(token))
+        if others and not has(others, token):
+            raise FleetopsError(f"'{token}' is asked for, but 'replace' leaves only {', '.join(others)} of its key")
+    return wanted
+
+
+def unmet(tokens: Sequence[str], wanted: Declaration) -> List[str]:
+    """What keeps these tokens from saying what was declared: a clause each, none when they do."""
+    found = [f"'{token}' is missing" for token in wanted["present"] if not has(tokens, token)]
+    found += [f"'{token}' is there" for token in tokens if is_removed(token, wanted["absent"])]
+    for group in by_key(wanted["replace"]).values():
+        there = of_key(tokens, key(group[0]))
+        if [bare(token) for token in there] != [bare(token) for token in group]:
+            found.append(f"'{' '.join(group)}' is wanted alone, but there is {' '.join(there) or 'none'}")
+    return found
+
+
+def settle(tokens: Sequence[str], wanted: Declaration) -> List[str]:
+    """The tokens changed no more than it takes to say what was declared."""
+    result = [token for token in tokens if not is_removed(token, wanted["absent"])]
+    for group in by_key(wanted["replace"]).values():
+        there = of_key(result, key(group[0]))
+        if [bare(token) for token in there] != [bare(token) for token in group]:
+            result = merge(result, [key(group[0])], group)
+    return result + [token for token in unique(wanted["present"]) if not has(result, token)]
 
 
 def _fold(name: str) -> str:
