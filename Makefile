@@ -47,7 +47,6 @@ sanity: setup  ## ansible-test sanity on a copy, without an ignore file (ARGS="-
 
 .PHONY: docs
 docs: setup  ## check the documentation of modules, plugins and roles
-	@chmod go-w .
 	@.venv/bin/antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=all .
 
 .PHONY: build

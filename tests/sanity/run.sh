@@ -27,6 +27,7 @@ stand_in=$HOME/.ansible/test/cache/get_pip_$(echo "$version" | tr . _).py
 mkdir -p "$(dirname "$stand_in")"
 [ -e "$stand_in" ] || cp tests/sanity/get_pip.py "$stand_in"
 
+sh tests/tools/need.sh shellcheck # without it ansible-test only warns, and checks no shell file
 python=$("$bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 cd "$copy"
 "$bin/ansible-test" sanity --color no --python "$python" "$@"

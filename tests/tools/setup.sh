@@ -59,4 +59,4 @@ links=$(purelib)/ansible_collections/fleetops
 mkdir -p "$links"
 ln -sfn "$here" "$links/kernel"
 stamp "$want" "$bundle" >.venv/.fleetops-setup
-say "ready: $(.venv/bin/ansible --version | head -n 1)"
+say "ready: $(.venv/bin/ansible --version | sed -n 1p)"

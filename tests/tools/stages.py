@@ -50,7 +50,7 @@ def counts(path: Path) -> dict[str, int]:
 
 def command(stage: str) -> list[str]:
     """The make command behind a stage."""
-    target, _, scenario = stage.partition(":")
+    target, scenario = stage.partition(":")[::2]
     return ["make", "--no-print-directory", target, *([f"SCENARIO={scenario}"] if scenario else [])]
 
 
