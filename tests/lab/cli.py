@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from . import detector, supervisor
+from . import detector, machine_state, supervisor
 from .client import DEFAULT_MEMORY, Lab
 from .errors import LabError
 from .host import phase, say, tail
@@ -124,6 +124,23 @@ def _watch(options: argparse.Namespace) -> int:
     return 0
 
 
+def _state(options: argparse.Namespace) -> int:
+    print(json.dumps(machine_state.read_state(Lab(options.lab).node(options.node))))
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    with options.before as before, options.after as after:
+        lines = machine_state.compare(json.load(before), json.load(after))
+    print("\n".join(lines) or "no difference")
+    return 2 if lines else 0
+
+
+def _selftest(options: argparse.Namespace) -> int:
+    print("\n".join(machine_state.selftest(Lab(options.lab).node(options.node))))
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lab", description="Real Debian machines under QEMU.")
     commands = parser.add_subparsers(dest="what", required=True, metavar="COMMAND")
@@ -179,6 +196,13 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("watch", _watch, "the detector alone: what becomes of a node since its nets were read")
     sub.add_argument("--limit", type=float, help="seconds")
     sub.add_argument("--nets", type=argparse.FileType(), required=True, help="what `nets` printed; - for stdin")
+    sub.add_argument("node")
+    sub = command("state", _state, "read the whole machine, as JSON")
+    sub.add_argument("node")
+    sub = command("compare", _compare, "differences of two readings; exit code 2 when there are any", lab=False)
+    sub.add_argument("before", type=argparse.FileType())
+    sub.add_argument("after", type=argparse.FileType())
+    sub = command("selftest", _selftest, "show on a live node that the comparer notices what it must")
     sub.add_argument("node")
     return parser
 

@@ -207,7 +207,8 @@ class _Watch:
     def _hung(self, now: float) -> Verdict | None:
         text = self.node.console_text(self.nets.console)
         quiet = now - self.grown
-        if _PANIC_END in last_line(text):
+        # a straggler on another CPU may say a word after the end
+        if any(_PANIC_END in line for line in tail(text, 3).splitlines()):
             allowed = self.nets.longest + HANG_MARGIN_SECONDS
             if quiet > allowed:
                 net = f"the longest armed net is {self.nets.longest:.0f} s" if self.nets.longest else "no net is armed"
@@ -215,7 +216,7 @@ class _Watch:
                     "hung", f"the console ends in a kernel panic and no reset followed for {quiet:.0f} s ({net})"
                 )
             return None
-        if quiet > max(3 * self.good, self.nets.longest + HANG_MARGIN_SECONDS):
+        if not self.reset and quiet > max(3 * self.good, self.nets.longest + HANG_MARGIN_SECONDS):
             return self._verdict("hung", f"silent and no reset for {quiet:.0f} s, three times a good run ({self.good:.0f} s)")
         return None
 
@@ -243,7 +244,7 @@ class _Watch:
         dump: dict[str, Any] | None = None,
     ) -> Verdict:
         text = self.node.console_text(self.nets.console)
-        lines = [line.strip() for line in text.splitlines() if _TELLING.search(line)]
+        lines = [_readable(line) for line in text.splitlines() if _TELLING.search(line)]
         evidence = lines if len(lines) <= 16 else [*lines[:6], *lines[-10:]]
         return Verdict(
             verdict=verdict,
@@ -256,6 +257,12 @@ class _Watch:
             dump=dump,
             evidence=evidence or tail(text, 8).splitlines(),
         )
+
+
+def _readable(line: str) -> str:
+    """The end of a line that was overwritten in place (a progress bar), and never a very long one."""
+    last = re.split(r"\x08|\s{8,}", line.strip())[-1].strip() if len(line) > 200 else line.strip()
+    return last[-200:]
 
 
 def _good_runs() -> dict[str, float]:
