@@ -3,6 +3,7 @@
 # ansible-test sanity on a copy of the git files: ansible-test wants its working directory to be a real
 # ansible_collections/fleetops/kernel (a link is refused) and asks git which files there are.
 set -eu
+export LC_ALL=C.UTF-8
 cd "$(dirname "$0")/../.."
 bin=$PWD/.venv/bin
 tree=$PWD/.cache/sanity
@@ -13,10 +14,10 @@ flock 9
 
 rm -rf "$tree"
 mkdir -p "$copy"
-# Files deleted but not yet committed are still in git's list: leave them out.
-git ls-files -z -co --exclude-standard |
-    xargs -0 -r sh -c 'for file; do if [ -e "$file" ] || [ -L "$file" ]; then printf "%s\0" "$file"; fi; done' sh |
-    xargs -0 -r cp -P --parents -t "$copy"
+# Files deleted but not yet committed still are in git's list.
+git ls-files -z -co --exclude-standard >"$tree/all"
+git ls-files -z -d | sort -z >"$tree/gone"
+sort -zu "$tree/all" | comm -z -23 - "$tree/gone" | xargs -0 -r cp -P --parents -t "$copy"
 git -C "$copy" init -q # else ansible-test finds the checkout around it, where this folder is ignored
 
 # The name of the file where ansible-test looks for get-pip before it downloads it: see get_pip.py.

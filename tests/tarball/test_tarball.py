@@ -60,6 +60,7 @@ def ansible(tool: str, *arguments: str, cwd: Path, collections: Path) -> subproc
         capture_output=True,
         text=True,
         timeout=300,
+        check=False,
     )
     assert done.returncode == 0, (
         f"{tool} {' '.join(arguments)} exited {done.returncode}:\n{done.stdout}{done.stderr}"
