@@ -52,7 +52,7 @@ uv=$(sed -n 's/^ *"uv==\([0-9.]*\)".*/\1/p' pyproject.toml)
 [ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$uv"
 say "installing the versions of uv.lock"
 unset VIRTUAL_ENV
-UV_PROJECT_ENVIRONMENT="$here/.venv" UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy \
+UV_PROJECT_ENVIRONMENT="$here/.venv" UV_PYTHON_DOWNLOADS=never \
     .venv/bin/uv sync --frozen --quiet --python "$here/.venv/bin/python" ${bundle:+--group bundle}
 
 links=$(purelib)/ansible_collections/fleetops
