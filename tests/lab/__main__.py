@@ -8,6 +8,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from lab.cli import main  # noqa: E402  (the path above must stand first)
+from lab.cli import main
 
 sys.exit(main(sys.argv[1:]))

@@ -47,11 +47,25 @@ def _cpu() -> str:
 def _boots(vmlinuz: Path) -> bool:
     with tempfile.TemporaryDirectory() as tmp:
         console = Path(tmp) / "serial"
-        argv = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc", "-m", "512"]
+        argv = [
+            "qemu-system-x86_64",
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-machine",
+            "pc",
+            "-m",
+            "512",
+        ]
         argv += [*accel_options("kvm"), "-serial", f"file:{console}", "-no-reboot", "-kernel", str(vmlinuz)]
         argv += ["-append", "console=ttyS0 panic=-1"]
         process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=die_with_parent
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=die_with_parent,
         )
         try:
             deadline = time.monotonic() + _LIMIT_SECONDS

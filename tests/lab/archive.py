@@ -62,7 +62,9 @@ def _sources() -> str:
         if origin.startswith("Debian") and wanted and component == "main":
             lines.add(f"deb [signed-by={_KEYRING}] {uri} {release} {component}\n")
     if not any(" bookworm main" in line for line in lines):
-        raise LabError("apt on this machine has no package lists of Debian 12 (bookworm): the image is built from them")
+        raise LabError(
+            "apt on this machine has no package lists of Debian 12 (bookworm): the image is built from them"
+        )
     return "".join(sorted(lines))
 
 
@@ -84,8 +86,12 @@ def look(flavour: str) -> Archive:
     pattern = re.compile(rf"^(linux-image-(6\.1\.0-(\d+)-{middle}amd64)) - ", re.MULTILINE)
     kernels = sorted((int(m.group(3)), m.group(2), m.group(1)) for m in pattern.finditer(names))
     if len(kernels) < 2:
-        raise LabError(f"the archive has {len(kernels)} kernel(s) of flavour {flavour}; an old and a new one are needed")
-    old, new = (Kernel(release, package, _version(package)) for _, release, package in (kernels[0], kernels[-1]))
+        raise LabError(
+            f"the archive has {len(kernels)} kernel(s) of flavour {flavour}; an old and a new one are needed"
+        )
+    old, new = (
+        Kernel(release, package, _version(package)) for _, release, package in (kernels[0], kernels[-1])
+    )
     meta_name = f"linux-image-{middle}amd64"
     try:
         depends = run(["apt-cache", "show", "--no-all-versions", meta_name], timeout=60)

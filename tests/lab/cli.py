@@ -145,7 +145,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lab", description="Real Debian machines under QEMU.")
     commands = parser.add_subparsers(dest="what", required=True, metavar="COMMAND")
 
-    def command(name: str, run: Callable[[argparse.Namespace], int], text: str, lab: bool = True) -> argparse.ArgumentParser:
+    def command(
+        name: str, run: Callable[[argparse.Namespace], int], text: str, lab: bool = True
+    ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(run=run)
         if lab:
@@ -195,11 +197,15 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("node")
     sub = command("watch", _watch, "the detector alone: what becomes of a node since its nets were read")
     sub.add_argument("--limit", type=float, help="seconds")
-    sub.add_argument("--nets", type=argparse.FileType(), required=True, help="what `nets` printed; - for stdin")
+    sub.add_argument(
+        "--nets", type=argparse.FileType(), required=True, help="what `nets` printed; - for stdin"
+    )
     sub.add_argument("node")
     sub = command("state", _state, "read the whole machine, as JSON")
     sub.add_argument("node")
-    sub = command("compare", _compare, "differences of two readings; exit code 2 when there are any", lab=False)
+    sub = command(
+        "compare", _compare, "differences of two readings; exit code 2 when there are any", lab=False
+    )
     sub.add_argument("before", type=argparse.FileType())
     sub.add_argument("after", type=argparse.FileType())
     sub = command("selftest", _selftest, "show on a live node that the comparer notices what it must")

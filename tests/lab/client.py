@@ -167,7 +167,13 @@ class Lab:
             there = self.nodes
             fresh = []
             for name, zone in wanted.items():
-                asked = {"zone": zone, "image": str(image.path), "memory": memory, "smp": cores, "flavour": flavour}
+                asked = {
+                    "zone": zone,
+                    "image": str(image.path),
+                    "memory": memory,
+                    "smp": cores,
+                    "flavour": flavour,
+                }
                 if name in there:
                     self._same(there[name].spec, asked)
                 else:
@@ -187,9 +193,13 @@ class Lab:
 
     def _same(self, spec: NodeSpec, asked: Mapping[str, Any]) -> None:
         have = spec.as_dict()
-        different = [f"{key} is {have[key]}, asked for {value}" for key, value in asked.items() if have[key] != value]
+        different = [
+            f"{key} is {have[key]}, asked for {value}" for key, value in asked.items() if have[key] != value
+        ]
         if different:
-            raise LabError(f"{spec.name} runs in lab {self.name} already, but {'; '.join(different)}. Take the lab down first")
+            raise LabError(
+                f"{spec.name} runs in lab {self.name} already, but {'; '.join(different)}. Take the lab down first"
+            )
 
     def _create(self, name: str, image: Image, asked: Mapping[str, Any]) -> None:
         folder = self.dir / "nodes" / name
@@ -278,7 +288,9 @@ class Lab:
             shutil.rmtree(work, ignore_errors=True)
         return final
 
-    def clone(self, snapshot: str, *, name: str | None = None, tie: int | None = None, limit: float = 60) -> Node:
+    def clone(
+        self, snapshot: str, *, name: str | None = None, tie: int | None = None, limit: float = 60
+    ) -> Node:
         """Resume a snapshot in this lab: the same node (host name, keys, MAC, boot_id) on another timeline.
 
         Refused while the original or another clone of it is in this lab: put it into another lab.
@@ -310,7 +322,9 @@ class Lab:
             for part in ("base.raw", "memory", "disk.qcow2"):
                 os.link(source / part, folder / ("frozen.qcow2" if part == "disk.qcow2" else part))
             _overlay(folder / "disk.qcow2", folder / "frozen.qcow2", "qcow2")
-            spec = NodeSpec.from_dict({**origin.as_dict(), "name": name, "dir": str(folder), "timeline": snapshot})
+            spec = NodeSpec.from_dict(
+                {**origin.as_dict(), "name": name, "dir": str(folder), "timeline": snapshot}
+            )
             node = self._add(spec, folder / "memory")
             self._write_access()
             (folder / "memory").unlink()
@@ -366,7 +380,9 @@ def _own_disk(image: Image, name: str, folder: Path) -> None:
         "/etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {name}\n::1 localhost\n",
         "/etc/machine-id": f"{uuid.uuid4().hex}\n",
     }
-    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(folder / "hostkey")], timeout=30)
+    run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(folder / "hostkey")], timeout=30
+    )
     files["/etc/ssh/ssh_host_ed25519_key"] = (folder / "hostkey").read_text()
     files["/etc/ssh/ssh_host_ed25519_key.pub"] = (folder / "hostkey.pub").read_text()
     script = []
@@ -377,8 +393,14 @@ def _own_disk(image: Image, name: str, folder: Path) -> None:
             mode = "0100600" if path.endswith("_key") else "0100644"
             script += [f"rm {path}", f"write {source} {path}", f"sif {path} mode {mode}"]
             script += [f"sif {path} uid 0", f"sif {path} gid 0"]
-        run(["debugfs", "-w", "-f", "-", f"{base}?offset={recipe.PART_OFFSET}"], timeout=60, stdin="\n".join(script) + "\n")
-        seen = run(["debugfs", "-R", "cat /etc/machine-id", f"{base}?offset={recipe.PART_OFFSET}"], timeout=60)
+        run(
+            ["debugfs", "-w", "-f", "-", f"{base}?offset={recipe.PART_OFFSET}"],
+            timeout=60,
+            stdin="\n".join(script) + "\n",
+        )
+        seen = run(
+            ["debugfs", "-R", "cat /etc/machine-id", f"{base}?offset={recipe.PART_OFFSET}"], timeout=60
+        )
     if files["/etc/machine-id"] not in seen:
         raise LabError(f"the identity of {name} could not be written into its disk")
     base.chmod(0o444)
@@ -389,4 +411,4 @@ def _wake(node: Node) -> None:
     """After a resume: the clock stands at the snapshot's moment, and all clones draw the same random numbers."""
     seed = secrets.token_hex(32)
     reseed = "import fcntl; fcntl.ioctl(open('/dev/urandom', 'wb'), 0x5207)"
-    node.ssh(f"hwclock --hctosys; echo {seed} >/dev/urandom; python3 -c \"{reseed}\"", timeout=30)
+    node.ssh(f'hwclock --hctosys; echo {seed} >/dev/urandom; python3 -c "{reseed}"', timeout=30)

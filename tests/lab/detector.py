@@ -68,7 +68,12 @@ class Nets:
     @property
     def longest(self) -> float:
         """Seconds until the slowest armed net must have acted; 0 when none is armed or the only one acts at once."""
-        panics = [self.capture_panic or 0, self.cmdline_panic or 0, self.sysctl_panic, *self.watchdogs.values()]
+        panics = [
+            self.capture_panic or 0,
+            self.cmdline_panic or 0,
+            self.sysctl_panic,
+            *self.watchdogs.values(),
+        ]
         return float(max(0, *panics))
 
     def as_dict(self) -> dict[str, Any]:
@@ -80,7 +85,9 @@ class Nets:
         for what, value in (("capture panic=", self.capture_panic), ("panic=", self.cmdline_panic)):
             parts.append(f"{what}{value}" if value is not None else f"no {what}")
         parts.append(f"sysctl kernel.panic {self.sysctl_panic}")
-        parts += [f"watchdog {name} {seconds} s" for name, seconds in self.watchdogs.items()] or ["no watchdog active"]
+        parts += [f"watchdog {name} {seconds} s" for name, seconds in self.watchdogs.items()] or [
+            "no watchdog active"
+        ]
         return ", ".join(parts)
 
 
@@ -211,13 +218,20 @@ class _Watch:
         if any(_PANIC_END in line for line in tail(text, 3).splitlines()):
             allowed = self.nets.longest + HANG_MARGIN_SECONDS
             if quiet > allowed:
-                net = f"the longest armed net is {self.nets.longest:.0f} s" if self.nets.longest else "no net is armed"
+                net = (
+                    f"the longest armed net is {self.nets.longest:.0f} s"
+                    if self.nets.longest
+                    else "no net is armed"
+                )
                 return self._verdict(
-                    "hung", f"the console ends in a kernel panic and no reset followed for {quiet:.0f} s ({net})"
+                    "hung",
+                    f"the console ends in a kernel panic and no reset followed for {quiet:.0f} s ({net})",
                 )
             return None
         if not self.reset and quiet > max(3 * self.good, self.nets.longest + HANG_MARGIN_SECONDS):
-            return self._verdict("hung", f"silent and no reset for {quiet:.0f} s, three times a good run ({self.good:.0f} s)")
+            return self._verdict(
+                "hung", f"silent and no reset for {quiet:.0f} s, three times a good run ({self.good:.0f} s)"
+            )
         return None
 
     def _came_back(self, now: float) -> Verdict | None:
@@ -234,7 +248,9 @@ class _Watch:
         if dump and dump["complete"]:
             _remember_good_run(self.node, self.reset[0])
         what = "no dump" if not dump else "a complete dump" if dump["complete"] else "an incomplete dump"
-        return self._verdict("came_back", f"reset after {self.reset[0]:.0f} s, then a new boot with {what}", boot_id, dump)
+        return self._verdict(
+            "came_back", f"reset after {self.reset[0]:.0f} s, then a new boot with {what}", boot_id, dump
+        )
 
     def _verdict(
         self,

@@ -40,7 +40,9 @@ def completeness(path: Path) -> bool | None:
 
 def listing(folder: Path) -> list[dict[str, object]]:
     """Dumps below a crash folder: path, bytes, complete; oldest first."""
-    found = [path for path in folder.glob("*/*") if path.name.startswith(("dump", "vmcore")) and path.is_file()]
+    found = [
+        path for path in folder.glob("*/*") if path.name.startswith(("dump", "vmcore")) and path.is_file()
+    ]
     return [
         {"path": str(path), "bytes": path.stat().st_size, "complete": completeness(path)}
         for path in sorted(found, key=lambda path: path.stat().st_mtime)

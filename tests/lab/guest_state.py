@@ -28,10 +28,10 @@ def run(*argv: str) -> str:
     return done.stdout.decode(errors="replace") if done.returncode == 0 else f"<code {done.returncode}>"
 
 
-def one_file(path: str) -> "dict[str, object]":
+def one_file(path: str) -> dict[str, object]:
     """Type, mode, owner, time and content of one path."""
     info = os.lstat(path)
-    facts: "dict[str, object]" = {
+    facts: dict[str, object] = {
         "mode": stat.filemode(info.st_mode),
         "owner": f"{info.st_uid}:{info.st_gid}",
         "mtime": info.st_mtime_ns,
@@ -48,9 +48,9 @@ def one_file(path: str) -> "dict[str, object]":
     return facts
 
 
-def files() -> "dict[str, object]":
+def files() -> dict[str, object]:
     """Everything below TREES."""
-    found: "dict[str, object]" = {}
+    found: dict[str, object] = {}
     for tree in TREES:
         if os.path.lexists(tree):
             found[tree] = one_file(tree)
@@ -64,7 +64,7 @@ def files() -> "dict[str, object]":
     return found
 
 
-def sysctls() -> "dict[str, str]":
+def sysctls() -> dict[str, str]:
     """Every readable file below /proc/sys."""
     found = {}
     for folder, _, names in os.walk("/proc/sys"):
@@ -76,7 +76,7 @@ def sysctls() -> "dict[str, str]":
     return found
 
 
-def links() -> "dict[str, object]":
+def links() -> dict[str, object]:
     """`ip -j -d addr`, by name."""
     try:
         return {link["ifname"]: link for link in json.loads(run("ip", "-j", "-d", "addr"))}
@@ -84,17 +84,17 @@ def links() -> "dict[str, object]":
         return {"<ip>": "no answer"}
 
 
-def packages() -> "dict[str, str]":
+def packages() -> dict[str, str]:
     """Version and dpkg status (what is wanted, what is) of every package dpkg knows."""
     listed = run("dpkg-query", "-W", "-f", "${binary:Package}\t${Version}\t${Status}\n")
     return {name: rest for name, _, rest in (line.partition("\t") for line in listed.splitlines())}
 
 
-def state() -> "dict[str, object]":
+def state() -> dict[str, object]:
     """All of it."""
     return {
         "packages": packages(),
-        "auto": {name: True for name in run("apt-mark", "showauto").split()},
+        "auto": dict.fromkeys(run("apt-mark", "showauto").split(), True),
         "files": files(),
         "links": links(),
         "routes": {"main": run("ip", "route", "show", "table", "all"), "rules": run("ip", "rule")},

@@ -152,7 +152,9 @@ def ensure_tools(tools: Mapping[str, str]) -> None:
     if not packages:
         return
     if os.getuid() != 0:
-        raise LabError(f"missing packages, and only root can install them: apt-get install {' '.join(packages)}")
+        raise LabError(
+            f"missing packages, and only root can install them: apt-get install {' '.join(packages)}"
+        )
     with phase(f"installing {' '.join(packages)}"):
         apt_get("update")
         apt_get("install", "-y", "--no-install-recommends", *packages)

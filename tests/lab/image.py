@@ -23,7 +23,6 @@ from .errors import LabError
 from .host import BUILD_TOOLS, TOOLS, cache_root, digest, ensure_tools, locked, phase, run
 
 
-
 @dataclass(frozen=True)
 class Image:
     """A finished image: `disk` is a sparse raw file that nobody writes to."""
@@ -59,7 +58,9 @@ def ssh_key() -> Path:
         if not key.exists():
             with tempfile.TemporaryDirectory(dir=cache_root()) as tmp:
                 fresh = Path(tmp) / "id_ed25519"
-                run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(fresh)], timeout=30)
+                run(
+                    ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(fresh)], timeout=30
+                )
                 fresh.with_suffix(".pub").rename(key.with_suffix(".pub"))
                 fresh.rename(key)
     key.chmod(0o600)
@@ -73,12 +74,25 @@ def build(flavour: str = "cloud", crashkernel: str = "128M") -> Image:
     ensure_tools(TOOLS)
     archive = look(flavour)
     public = ssh_key().with_suffix(".pub").read_text()
-    base_key = digest("base", archive.sources, repr(recipe.BASE_PACKAGES), repr(recipe.DPKG_EXCLUDES), _source("_base"))
+    base_key = digest(
+        "base", archive.sources, repr(recipe.BASE_PACKAGES), repr(recipe.DPKG_EXCLUDES), _source("_base")
+    )
     tree_key = digest(
-        "tree", base_key, flavour, repr(archive.old), repr(recipe.FILES), repr(recipe.MASKED_UNITS), _source("_tree")
+        "tree",
+        base_key,
+        flavour,
+        repr(archive.old),
+        repr(recipe.FILES),
+        repr(recipe.MASKED_UNITS),
+        _source("_tree"),
     )
     image_key = digest(
-        "image", tree_key, repr(archive), recipe.default_grub(crashkernel), public, _source("_repo", "_disk", "_raw_disk")
+        "image",
+        tree_key,
+        repr(archive),
+        recipe.default_grub(crashkernel),
+        public,
+        _source("_repo", "_disk", "_raw_disk"),
     )
     final = cache_root() / image_key
     if (final / "manifest.json").exists():
@@ -87,7 +101,9 @@ def build(flavour: str = "cloud", crashkernel: str = "128M") -> Image:
         if (final / "manifest.json").exists():
             return _load(final)
         if os.getuid() != 0:
-            raise LabError(f"no image in the cache for {flavour}, crashkernel={crashkernel}, and only root can build one")
+            raise LabError(
+                f"no image in the cache for {flavour}, crashkernel={crashkernel}, and only root can build one"
+            )
         ensure_tools(BUILD_TOOLS)
         with phase(f"image {flavour}, crashkernel={crashkernel or 'none'}: all together"), _scratch() as work:
             tree_tar = _tree(archive, flavour, base_key, tree_key, work)
@@ -137,11 +153,20 @@ def _base(archive: Archive, base_key: str, work: Path) -> Path:
         sources.write_text(archive.sources)
         apt_options = run(["apt-config", "dump", "Acquire::http::Proxy", "Acquire::https::Proxy"], timeout=30)
         argv = ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--format=tar"]
-        for line in ['APT::Install-Recommends "false";', 'Acquire::Languages "none";', *apt_options.splitlines()]:
-            argv.append(f"--aptopt={line.rstrip(';')}")
+        options = [
+            'APT::Install-Recommends "false";',
+            'Acquire::Languages "none";',
+            *apt_options.splitlines(),
+        ]
+        argv += [f"--aptopt={line.rstrip(';')}" for line in options]
         argv.append("--dpkgopt=force-unsafe-io")
         argv += [f"--dpkgopt=path-exclude={path}" for path in recipe.DPKG_EXCLUDES]
-        argv += [f"--include={','.join(recipe.BASE_PACKAGES)}", "bookworm", str(work / "base.tar"), str(sources)]
+        argv += [
+            f"--include={','.join(recipe.BASE_PACKAGES)}",
+            "bookworm",
+            str(work / "base.tar"),
+            str(sources),
+        ]
         run(argv, timeout=900)
         (work / "base.tar").rename(tar)
     return tar
@@ -159,7 +184,11 @@ def _tree(archive: Archive, flavour: str, base_key: str, tree_key: str, work: Pa
     modules = [*recipe.INITRAMFS_MODULES, *(["i6300esb"] if flavour == "generic" else [])]
     release = archive.old.release
     with phase(f"kernel {release}, kdump-tools, GRUB (packages)"):
-        for name in ("/etc/apt/apt.conf.d/90lab", "/etc/dpkg/dpkg.cfg.d/lab", "/etc/initramfs-tools/conf.d/lab"):
+        for name in (
+            "/etc/apt/apt.conf.d/90lab",
+            "/etc/dpkg/dpkg.cfg.d/lab",
+            "/etc/initramfs-tools/conf.d/lab",
+        ):
             _write(root, name, recipe.FILES[name])
         shutil.copy2(Path("/etc/resolv.conf").resolve(), root / "etc/resolv.conf")
         _write(root, "/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755)
@@ -192,7 +221,8 @@ def _tree(archive: Archive, flavour: str, base_key: str, tree_key: str, work: Pa
             "systemctl -q set-default multi-user.target\n"
             # the archive's sources have other names than ours
             "find /etc/apt/sources.list.d -type f ! -name lab.list -delete\n"
-            "rm -f /etc/ssh/ssh_host_* /etc/apt/sources.list /etc/apt/apt.conf.d/99mmdebstrap /etc/dpkg/dpkg.cfg.d/99mmdebstrap /var/lib/systemd/random-seed /etc/resolv.conf\n"
+            "rm -f /etc/apt/sources.list /etc/apt/apt.conf.d/99mmdebstrap /etc/dpkg/dpkg.cfg.d/99mmdebstrap\n"
+            "rm -f /etc/ssh/ssh_host_* /var/lib/systemd/random-seed /etc/resolv.conf\n"
             "mkdir -p /var/crash\n",
             timeout=60,
         )
@@ -208,7 +238,10 @@ def _tree(archive: Archive, flavour: str, base_key: str, tree_key: str, work: Pa
         )
     (root / "usr/sbin/policy-rc.d").unlink()
     with phase("tree to the cache"):
-        run(["tar", "-cf", str(work / "tree.tar"), "-C", str(root), "--xattrs", "--numeric-owner", "."], timeout=300)
+        run(
+            ["tar", "-cf", str(work / "tree.tar"), "-C", str(root), "--xattrs", "--numeric-owner", "."],
+            timeout=300,
+        )
         (work / "tree.tar").rename(tar)
     shutil.rmtree(root)
     return tar
@@ -237,7 +270,11 @@ def _repo(archive: Archive, repo: Path) -> None:
     wanted = [archive.new] + ([archive.meta] if archive.meta else [])
     # apt drops its privileges for a download and needs a folder that its own user can write to.
     user = ["-o", "APT::Sandbox::User=root"]
-    run(["apt-get", "-qq", *user, "download", *[f"{k.package}={k.version}" for k in wanted]], timeout=600, cwd=repo)
+    run(
+        ["apt-get", "-qq", *user, "download", *[f"{k.package}={k.version}" for k in wanted]],
+        timeout=600,
+        cwd=repo,
+    )
     packages = run(["dpkg-scanpackages", "-m", "."], timeout=120, cwd=repo)
     (repo / "Packages").write_text(packages)
     (repo / "Packages.xz").write_bytes(lzma.compress(packages.encode()))
@@ -266,11 +303,16 @@ def _disk(archive: Archive, flavour: str, crashkernel: str, public: str, tree: P
         _write(root, "/usr/sbin/grub-probe", _GRUB_PROBE_STUB, 0o755)
         # update-grub writes root=UUID= only when the device node by that UUID exists; /dev here is the host's,
         # so this chroot gets one of its own.
-        mounts = f"mount -t tmpfs dev /dev; mkdir -p /dev/disk/by-uuid; : >/dev/disk/by-uuid/{recipe.ROOT_UUID}; : >/dev/null\n"
+        by_uuid = "/dev/disk/by-uuid"
+        mounts = (
+            f"mount -t tmpfs dev /dev; mkdir -p {by_uuid}; : >{by_uuid}/{recipe.ROOT_UUID}; : >/dev/null\n"
+        )
         _chroot(root, f"{mounts}update-grub\ngrub-editenv /boot/grub/grubenv create\n", timeout=120)
         (root / "usr/sbin/grub-probe.real").replace(probe)
         config = (root / "boot/grub/grub.cfg").read_text()
-        if f"root=UUID={recipe.ROOT_UUID}" not in config or (crashkernel and f"crashkernel={crashkernel}" not in config):
+        if f"root=UUID={recipe.ROOT_UUID}" not in config or (
+            crashkernel and f"crashkernel={crashkernel}" not in config
+        ):
             raise LabError("update-grub wrote a grub.cfg without the root file system or the reservation")
         # Whoever boots this image gets these from the lab, so that each node is its own from the first boot.
         (root / "etc/machine-id").write_text("uninitialized\n")
@@ -297,20 +339,15 @@ def _raw_disk(root: Path, disk: Path, work: Path) -> None:
     early = work / "early.cfg"
     early.write_text(f"search.fs_uuid {recipe.ROOT_UUID} root\nset prefix=($root)/boot/grub\n")
     core = work / "core.img"
-    run(
-        ["grub-mkimage", "-O", "i386-pc", "-p", "/boot/grub", "-c", str(early), "-o", str(core)]
-        + ["biosdisk", "part_msdos", "ext2", "search_fs_uuid"],
-        timeout=60,
-    )
+    argv = ["grub-mkimage", "-O", "i386-pc", "-p", "/boot/grub", "-c", str(early), "-o", str(core)]
+    run([*argv, "biosdisk", "part_msdos", "ext2", "search_fs_uuid"], timeout=60)
     with disk.open("r+b") as handle:
         handle.write(Path("/usr/lib/grub/i386-pc/boot.img").read_bytes()[:440])
         handle.seek(512)
         handle.write(core.read_bytes())
     blocks = (recipe.DISK_BYTES - recipe.PART_OFFSET) // 4096
-    run(
-        ["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-U", recipe.ROOT_UUID, "-L", "root", "-m", "1"]
-        # what GRUB 2.06 cannot read, and no zeroing of a file that is full of holes
-        + ["-O", "^metadata_csum_seed,^orphan_file", "-E", f"offset={recipe.PART_OFFSET},assume_storage_prezeroed=1"]
-        + ["-d", str(root), str(disk), str(blocks)],
-        timeout=300,
-    )
+    argv = ["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-U", recipe.ROOT_UUID, "-L", "root", "-m", "1"]
+    # what GRUB 2.06 cannot read, and no zeroing of a file that is full of holes
+    argv += ["-O", "^metadata_csum_seed,^orphan_file"]
+    argv += ["-E", f"offset={recipe.PART_OFFSET},assume_storage_prezeroed=1"]
+    run([*argv, "-d", str(root), str(disk), str(blocks)], timeout=300)

@@ -61,5 +61,9 @@ def inventory(specs: Iterable[NodeSpec], key: Path, config: Path) -> str:
     for zone, members in sorted(zones.items()):
         lines += [f"    {zone}:", "      hosts:"]
         for spec in members:
-            lines += [f"        {spec.name}:", f"          ansible_port: {spec.port}", f"          fleetops_zone: {spec.zone}"]
+            lines += [
+                f"        {spec.name}:",
+                f"          ansible_port: {spec.port}",
+                f"          fleetops_zone: {spec.zone}",
+            ]
     return "\n".join(lines) + "\n"

@@ -120,7 +120,9 @@ def selftest(node: Node) -> list[str]:
             node.ssh(undo, timeout=60)
             named = [line for line in changed if line.startswith(key)]
             if not named:
-                raise LabError(f"the comparer does not notice {what}", "\n".join(changed) or "(it saw no difference)")
+                raise LabError(
+                    f"the comparer does not notice {what}", "\n".join(changed) or "(it saw no difference)"
+                )
             _expect(compare(base, read_state(node)), [], f"{what} was taken back")
             seen.append(f"noticed: {what}: {named[0]} ({len(changed)} difference(s))")
     return seen

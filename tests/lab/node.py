@@ -136,10 +136,13 @@ class Node:
             )
         except subprocess.TimeoutExpired:
             raise LabError(
-                f"{self.name}: no end of `{_short(text)}` within {timeout:.0f} s", tail(self.console_text(), 20)
+                f"{self.name}: no end of `{_short(text)}` within {timeout:.0f} s",
+                tail(self.console_text(), 20),
             ) from None
         if check and done.returncode != 0:
-            raise LabError(f"{self.name}: `{_short(text)}` ended with {done.returncode}", tail(done.stdout + done.stderr))
+            raise LabError(
+                f"{self.name}: `{_short(text)}` ended with {done.returncode}", tail(done.stdout + done.stderr)
+            )
         return Completed(done.returncode, done.stdout, done.stderr)
 
     def ssh_argv(self, *, user: str = "root", fresh: bool = False) -> list[str]:
@@ -147,7 +150,11 @@ class Node:
         argv = ["ssh", "-F", str(self.lab.ssh_config), "-l", user]
         # A shared connection is named after the boot it belongs to: one that was left hanging by a crash
         # is never met again.
-        path = "none" if fresh else str(self.lab.sockets / f"{self.name}-{self.spec.port}-{self._boot_number()}-{user}")
+        path = (
+            "none"
+            if fresh
+            else str(self.lab.sockets / f"{self.name}-{self.spec.port}-{self._boot_number()}-{user}")
+        )
         return [*argv, "-o", f"ControlPath={path}", self.name]
 
     def _boot_number(self) -> int:
@@ -176,18 +183,21 @@ class Node:
                     pass
             now = time.monotonic()
             if now - start > limit:
-                raise LabError(f"{self.name} is not reachable after {limit:.0f} s", tail(self.console_text(), 25))
+                raise LabError(
+                    f"{self.name} is not reachable after {limit:.0f} s", tail(self.console_text(), 25)
+                )
             if self.status()["state"] == "off":
                 raise LabError(f"{self.name} is off while waited for", tail(self.console_text(), 25))
             if now - told >= 5:
                 told = now
-                progress(f"{self.name}: {now - start:.0f} s, {last_line(self.console_text(max(0, self.console_size() - 2000)))}")
+                text = self.console_text(max(0, self.console_size() - 2000))
+                progress(f"{self.name}: {now - start:.0f} s, {last_line(text)}")
             time.sleep(0.2)
 
     def wait_kdump(self, limit: float = 240) -> float:
         """Wait until a capture kernel is loaded (the first boot of a new kernel builds its capture initrd first)."""
         start = time.monotonic()
-        loop = "until [ \"$(cat /sys/kernel/kexec_crash_loaded)\" = 1 ]; do sleep 0.3; done"
+        loop = 'until [ "$(cat /sys/kernel/kexec_crash_loaded)" = 1 ]; do sleep 0.3; done'
         self.ssh(loop, timeout=limit)
         return time.monotonic() - start
 
@@ -201,7 +211,9 @@ class Node:
         self.ssh("systemctl reboot", timeout=30, check=False, fresh=True)
         while self.boots() == boots:
             if time.monotonic() - start > limit:
-                raise LabError(f"{self.name} did not go down within {limit:.0f} s", tail(self.console_text(), 25))
+                raise LabError(
+                    f"{self.name} did not go down within {limit:.0f} s", tail(self.console_text(), 25)
+                )
             time.sleep(0.3)
         self.wait_ssh(limit, progress)
         return time.monotonic() - start

@@ -145,7 +145,7 @@ class Qmp:
                 future.set_exception(LabError("qemu has ended"))
         self._pending.clear()
 
-    async def call(self, name: str, seconds: float = 30, **arguments: Any) -> Any:
+    async def call(self, name: str, /, seconds: float = 30, **arguments: Any) -> Any:
         """Run a command and return its result."""
         if self._writer is None or (self._task and self._task.done()):
             raise LabError("qemu is not running")

@@ -33,7 +33,9 @@ _UNUSED_DRIVERS = (
     "gpu media infiniband staging iio net/wireless net/ethernet scsi usb sound hid input ata mmc mtd nvme isdn "
     "bluetooth comedi firewire hwmon leds thunderbolt edac i2c power soundwire spi rtc video platform target crypto"
 ).split()
-_UNUSED_FS = "xfs btrfs nfs nfsd ceph cifs smb gfs2 ocfs2 jfs f2fs ubifs reiserfs afs coda hfs hfsplus nilfs2 udf".split()
+_UNUSED_FS = (
+    "xfs btrfs nfs nfsd ceph cifs smb gfs2 ocfs2 jfs f2fs ubifs reiserfs afs coda hfs hfsplus nilfs2 udf"
+).split()
 DPKG_EXCLUDES = [
     "/usr/share/man/*",
     "/usr/share/doc/*",
@@ -79,7 +81,8 @@ MASKED_UNITS = (
 
 # path in the image -> text. Mode 0644, root.
 FILES: dict[str, str] = {
-    "/etc/dpkg/dpkg.cfg.d/lab": "".join(f"path-exclude={path}\n" for path in DPKG_EXCLUDES) + "force-unsafe-io\n",
+    "/etc/dpkg/dpkg.cfg.d/lab": "".join(f"path-exclude={path}\n" for path in DPKG_EXCLUDES)
+    + "force-unsafe-io\n",
     "/etc/apt/apt.conf.d/90lab": 'APT::Install-Recommends "false";\nAcquire::Languages "none";\n',
     "/etc/initramfs-tools/conf.d/lab": "MODULES=list\nCOMPRESS=lz4\nCOMPRESSLEVEL=1\nRESUME=none\nFSTYPE=ext4\n",
     # kdump-tools ships a drop-in here that adds a crashkernel= of its own; in this lab the reservation is
@@ -87,9 +90,12 @@ FILES: dict[str, str] = {
     "/etc/default/grub.d/kdump-tools.cfg": "# the reservation stands in /etc/default/grub\n",
     "/etc/fstab": f"UUID={ROOT_UUID} / ext4 errors=remount-ro 0 0\n",
     "/etc/systemd/network/10-lab.network": (
-        "[Match]\nName=eth0\n\n[Network]\nAddress=10.0.2.15/24\nGateway=10.0.2.2\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n"
+        "[Match]\nName=eth0\n\n[Network]\n"
+        "Address=10.0.2.15/24\nGateway=10.0.2.2\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n"
     ),
-    "/etc/ssh/sshd_config.d/lab.conf": "UseDNS no\nUsePAM no\nPasswordAuthentication no\nHostKey /etc/ssh/ssh_host_ed25519_key\n",
+    "/etc/ssh/sshd_config.d/lab.conf": (
+        "UseDNS no\nUsePAM no\nPasswordAuthentication no\nHostKey /etc/ssh/ssh_host_ed25519_key\n"
+    ),
     "/etc/apt/sources.list.d/lab.list": f"deb [trusted=yes] http://{REPO_HOST}/ ./\n",
 }
 

@@ -31,7 +31,7 @@ from .qemu import NodeSpec, Qmp, command, migrate_to, spawn
 class _QuietHandler(http.server.SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, template: str, *args: Any) -> None:
         """Say nothing: apt in the guest reports what goes wrong."""
 
 
@@ -64,14 +64,26 @@ class Machine:
     def log(self, event: str, reason: str = "") -> None:
         """One line in events.jsonl; `console` is the size of the console at that moment."""
         console = self.spec.console.stat().st_size if self.spec.console.exists() else 0
-        line = {"time": round(time.time(), 3), "event": event, "reason": reason, "boot": self.boots, "console": console}
+        line = {
+            "time": round(time.time(), 3),
+            "event": event,
+            "reason": reason,
+            "boot": self.boots,
+            "console": console,
+        }
         with self.spec.events.open("a") as handle:
             handle.write(json.dumps(line) + "\n")
 
     def status(self) -> dict[str, Any]:
         """For clients."""
         pid = self.process.pid if self.process and self.state == "running" else None
-        return {**self.spec.as_dict(), "state": self.state, "boots": self.boots, "pid": pid, "link": self.link_up}
+        return {
+            **self.spec.as_dict(),
+            "state": self.state,
+            "boots": self.boots,
+            "pid": pid,
+            "link": self.link_up,
+        }
 
     @property
     def qmp(self) -> Qmp:
@@ -153,12 +165,13 @@ class Machine:
 
     async def _live(self) -> None:
         while True:
-            assert self.process and self._ended
-            process, ended = self.process, self._ended
-            waiter = asyncio.create_task(process.wait())
-            await asyncio.wait([waiter, ended], return_when=asyncio.FIRST_COMPLETED)
-            reason = ended.result() if ended.done() else self._wanted or f"qemu ended with {process.returncode}"
+            assert self.process
+            assert self._ended
+            process = self.process
+            reaper = asyncio.create_task(self._reap(process))
+            reason = await self._ended
             await self._stop_process(process)
+            await reaper
             self.state = "off"
             if reason not in ("guest-reset", "host reset", "host-qmp-system-reset"):
                 self.log("off", "guest-shutdown" if reason == "guest-shutdown" else reason)
@@ -171,6 +184,10 @@ class Machine:
                 return
             if self._wanted and self.process:  # the plug was pulled between two processes
                 self.process.kill()
+
+    async def _reap(self, process: asyncio.subprocess.Process) -> None:
+        code = await process.wait()
+        self._finish(self._wanted or f"qemu ended with {code}")
 
     async def _stop_process(self, process: asyncio.subprocess.Process) -> None:
         if self._qmp and process.returncode is None:
