@@ -9,6 +9,7 @@ adds up what pytest reported in all of them: `N passed, N failed`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -21,6 +22,7 @@ from typing import NoReturn
 CHECKOUT = Path(__file__).resolve().parents[2]
 LOGS = CHECKOUT / ".cache" / "logs"
 HEARTBEAT = 60.0
+LIMIT = 3000.0  # seconds a stage may take; what CI cuts off from outside would leave no log
 LOG_TAIL = 80
 CONSOLE_TAIL = 40
 CONSOLES = ("console*", "*.console", "*.serial", "serial*")
@@ -70,12 +72,15 @@ def run(stage: str, log: Path) -> tuple[int, float]:
             start_new_session=True,
         )
         try:
-            while True:
-                try:
+            while (took := time.monotonic() - begun) < LIMIT:
+                with contextlib.suppress(subprocess.TimeoutExpired):
                     return process.wait(HEARTBEAT), time.monotonic() - begun
-                except subprocess.TimeoutExpired:
-                    last = tail(log, 1)[:120]
-                    print(f"      {stage} {time.monotonic() - begun:.0f} s: {last}", flush=True)
+                print(f"      {stage} {took + HEARTBEAT:.0f} s: {tail(log, 1)[:120]}", flush=True)
+            print(f"      {stage} has run into its limit of {LIMIT:.0f} s", flush=True)
+            os.killpg(process.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(HEARTBEAT)
+            return 124, time.monotonic() - begun
         except BaseException:
             os.killpg(process.pid, signal.SIGTERM)
             raise
