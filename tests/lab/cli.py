@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 
 from . import detector, machine_state, supervisor
-from .client import DEFAULT_MEMORY, Lab
+from .client import DEFAULT_MEMORY, Lab, all_labs
 from .errors import LabError
 from .host import phase, say, tail
 from .image import build
@@ -43,8 +43,11 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _down(options: argparse.Namespace) -> int:
-    if not Lab(options.lab).down():
-        say(f"lab: {options.lab} was not up")
+    for name in all_labs() if options.all else [options.lab]:
+        with phase(f"lab {name} ends"):
+            was_up = Lab(name).down()
+        if not was_up and not options.all:
+            say(f"lab: {name} was not up")
     return 0
 
 
@@ -162,10 +165,11 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("up", _up, "boot nodes and wait for ssh")
     image(sub)
     sub.add_argument("--nodes", type=_nodes, default=None, help="n1:zone_a,n2:zone_b")
-    sub.add_argument("--memory", type=int, default=DEFAULT_MEMORY, help="MiB")
+    sub.add_argument("--memory", type=int, default=None, help=f"MiB ({DEFAULT_MEMORY})")
     sub.add_argument("--smp", type=int, default=None)
     sub.add_argument("--tie", type=int, help="pid whose end takes the lab down")
-    command("down", _down, "end the lab; nothing of it stays running")
+    sub = command("down", _down, "end the lab; nothing of it stays running")
+    sub.add_argument("--all", action="store_true", help="all labs of this checkout")
     sub = command("status", _status, "what runs")
     sub.add_argument("--json", action="store_true")
     sub = command("ssh", _ssh, "a shell or a command on a node")

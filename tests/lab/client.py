@@ -123,6 +123,8 @@ class Lab:
             return
         shutil.rmtree(self.dir / "nodes", ignore_errors=True)
         self.sockets.mkdir(mode=0o700, exist_ok=True)
+        if self.sockets.stat().st_uid != os.getuid():
+            raise LabError(f"{self.sockets} belongs to another user")
         argv = [sys.executable, str(Path(__file__).parent), "supervise", str(self.dir), str(self.sockets)]
         if tie:
             argv += ["--tie", str(tie)]
@@ -144,7 +146,7 @@ class Lab:
         *,
         flavour: str = "cloud",
         crashkernel: str = "128M",
-        memory: int = DEFAULT_MEMORY,
+        memory: int | None = None,
         smp: int | None = None,
         tie: int | None = None,
         limit: float = 300,
@@ -153,34 +155,26 @@ class Lab:
         """Boot the nodes (name -> zone; default one, `n1` in `zone_a`) and wait until ssh answers on each.
 
         Reuses nodes that run and are as asked for; LabError when one of that name is something else.
-        `memory` is in MiB, `limit` in seconds for each node, `tie` a pid whose end takes the lab down.
+        `memory` is in MiB (1024), `smp` is 2 for one node and 1 for several, `limit` in seconds for each node,
+        `tie` a pid whose end takes the lab down.
         """
         wanted = dict(nodes or {"n1": "zone_a"})
         for name, zone in wanted.items():
             if not _NAME.match(name) or not re.match(r"^[a-z][a-z0-9_]{0,40}$", zone):
                 raise LabError(f"bad node {name!r} or zone {zone!r}: small letters and digits; zones with _")
-        cores = smp or (2 if len(wanted) == 1 else 1)
         with self._exclusive():
+            there = self.nodes if self.running() else {}
+            for name in wanted.keys() & there.keys():
+                asked = {"zone": wanted[name], "flavour": flavour, "memory": memory, "smp": smp}
+                self._same(there[name].spec, {**asked, "crashkernel": crashkernel})
+            fresh = [name for name in wanted if name not in there]
             image = build(flavour, crashkernel)
             accel = choose(image.vmlinuz)
             self._supervise(tie)
-            there = self.nodes
-            fresh = []
-            for name, zone in wanted.items():
-                asked = {
-                    "zone": zone,
-                    "image": str(image.path),
-                    "memory": memory,
-                    "smp": cores,
-                    "flavour": flavour,
-                }
-                if name in there:
-                    self._same(there[name].spec, asked)
-                else:
-                    fresh.append((name, {**asked, "accel": accel}))
             with phase(f"{len(fresh)} node(s) started, {len(wanted) - len(fresh)} reused"):
-                for name, asked in fresh:
-                    self._create(name, image, asked)
+                for name in fresh:
+                    cores = smp or (2 if len(wanted) == 1 else 1)
+                    self._create(name, wanted[name], image, accel, memory or DEFAULT_MEMORY, cores)
                 for name in wanted:
                     if name in there and there[name].status()["state"] == "off":
                         there[name].power("on")
@@ -192,16 +186,21 @@ class Lab:
         return result
 
     def _same(self, spec: NodeSpec, asked: Mapping[str, Any]) -> None:
-        have = spec.as_dict()
+        """LabError when a node is not what is asked for; None asks for nothing."""
+        manifest = json.loads((Path(spec.image) / "manifest.json").read_text())
+        have = {**spec.as_dict(), "crashkernel": manifest["crashkernel"]}
         different = [
-            f"{key} is {have[key]}, asked for {value}" for key, value in asked.items() if have[key] != value
+            f"its {key} is {have[key]} and not {value}"
+            for key, value in asked.items()
+            if value is not None and have[key] != value
         ]
         if different:
+            reason = " and ".join(different)
             raise LabError(
-                f"{spec.name} runs in lab {self.name} already, but {'; '.join(different)}. Take the lab down first"
+                f"{spec.name} is in lab {self.name} already, but {reason}: take the lab down first"
             )
 
-    def _create(self, name: str, image: Image, asked: Mapping[str, Any]) -> None:
+    def _create(self, name: str, zone: str, image: Image, accel: str, memory: int, smp: int) -> None:
         folder = self.dir / "nodes" / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -216,7 +215,12 @@ class Lab:
             dir=str(folder),
             lineage=uuid.uuid4().hex,
             timeline="original",
-            **asked,
+            zone=zone,
+            flavour=image.manifest["flavour"],
+            memory=memory,
+            smp=smp,
+            accel=accel,
+            image=str(image.path),
         )
         self._add(spec, None)
 
@@ -237,7 +241,7 @@ class Lab:
         specs = [node.spec for node in self.nodes.values()]
         key = ssh_key()
         _replace(self.ssh_config, ssh_config(specs, key, self.sockets))
-        _replace(self.inventory, inventory(specs, key, self.ssh_config))
+        _replace(self.inventory, inventory(specs, key, self.ssh_config, self.sockets))
 
     def down(self) -> bool:
         """End all machines and the supervisor; consoles and events stay to be read. False when it was not up."""
@@ -331,6 +335,11 @@ class Lab:
         node.wait_ssh(limit)
         _wake(node)
         return node
+
+
+def all_labs() -> list[str]:
+    """Names of the labs of this checkout that have a folder, up or not."""
+    return sorted(path.parent.name for path in state_root().glob("*/supervisor.lock"))
 
 
 def snapshots() -> Path:

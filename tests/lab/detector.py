@@ -188,18 +188,13 @@ class _Watch:
                 return verdict
             if now - self.start > self.limit:
                 return self._verdict("slow", f"neither hung nor back within {self.limit:.0f} s")
-            if self.node.status()["state"] == "off" and self._off():
+            if self.node.status()["state"] == "off":
                 return self._verdict("slow", "the machine is off and was not reset")
             if now - told >= 5:
                 told = now
                 text = self.node.console_text(max(self.nets.console, size - 2000))
                 self.progress(f"{self.node.name}: {now - self.start:.0f} s, {last_line(text)}")
             time.sleep(0.25)
-
-    def _off(self) -> bool:
-        """Off for good, and not only between two processes of one reset."""
-        events = self.node.events(self.nets.boots)
-        return bool(events) and events[-1]["event"] == "off"
 
     def _resets(self, now: float) -> None:
         if self.reset:

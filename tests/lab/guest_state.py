@@ -7,7 +7,7 @@ import os
 import stat
 import subprocess
 
-TREES = ("/boot", "/etc", "/root", "/usr/local", "/var/crash", "/var/lib/fleetops", "/var/lib/kdump")
+TREES = ("/boot", "/etc", "/root/.ssh", "/usr/local", "/var/crash", "/var/lib/fleetops", "/var/lib/kdump")
 
 
 def text(path: str) -> str:

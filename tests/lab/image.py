@@ -12,6 +12,7 @@ import lzma
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +106,7 @@ def build(flavour: str = "cloud", crashkernel: str = "128M") -> Image:
                 f"no image in the cache for {flavour}, crashkernel={crashkernel}, and only root can build one"
             )
         ensure_tools(BUILD_TOOLS)
+        _prune()
         with phase(f"image {flavour}, crashkernel={crashkernel or 'none'}: all together"), _scratch() as work:
             tree_tar = _tree(archive, flavour, base_key, tree_key, work)
             _disk(archive, flavour, crashkernel, public, tree_tar, work)
@@ -120,7 +122,22 @@ def _source(*functions: str) -> str:
     return "".join(text.split(f"\ndef {name}(")[1].split("\n\n\n")[0] for name in functions)
 
 
+def _prune() -> None:
+    """Under the build lock: what a killed build left, and what was not used for two weeks."""
+    for path in cache_root().glob("build-*/"):
+        shutil.rmtree(path, ignore_errors=True)
+    old = time.time() - 14 * 86400
+    for tar in cache_root().glob("*.tar"):
+        if tar.stat().st_mtime < old:
+            tar.unlink()
+    for manifest in cache_root().glob("*/manifest.json"):
+        if manifest.stat().st_mtime < old:
+            shutil.rmtree(manifest.parent, ignore_errors=True)
+
+
 def _load(path: Path) -> Image:
+    with contextlib.suppress(OSError):
+        (path / "manifest.json").touch()
     return Image(path, json.loads((path / "manifest.json").read_text()))
 
 
@@ -147,6 +164,7 @@ def _base(archive: Archive, base_key: str, work: Path) -> Path:
     """Layer 1: Debian without a kernel."""
     tar = cache_root() / f"base-{base_key}.tar"
     if tar.exists():
+        tar.touch()
         return tar
     with phase("base packages (mmdebstrap)"):
         sources = work / "sources.list"
@@ -176,6 +194,7 @@ def _tree(archive: Archive, flavour: str, base_key: str, tree_key: str, work: Pa
     """Layer 2: the old kernel with natively built initrds, kdump-tools, GRUB's packages, the configuration."""
     tar = cache_root() / f"tree-{tree_key}.tar"
     if tar.exists():
+        tar.touch()
         return tar
     base = _base(archive, base_key, work)
     root = work / "root"

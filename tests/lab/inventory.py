@@ -42,7 +42,7 @@ Host *
     return "".join(parts)
 
 
-def inventory(specs: Iterable[NodeSpec], key: Path, config: Path) -> str:
+def inventory(specs: Iterable[NodeSpec], key: Path, config: Path, sockets: Path) -> str:
     """An Ansible inventory with the zones as groups. JSON strings are YAML strings too."""
     zones: dict[str, list[NodeSpec]] = {}
     for spec in specs:
@@ -53,8 +53,9 @@ def inventory(specs: Iterable[NodeSpec], key: Path, config: Path) -> str:
         "ansible_host": "127.0.0.1",
         "ansible_python_interpreter": "/usr/bin/python3",
         "ansible_ssh_private_key_file": str(key),
-        # -F carries the rest (no host key prompts, a shared connection); %n is the name Ansible connects to
-        "ansible_ssh_args": f"-F '{config}'",
+        # common_args, because testinfra reads these and not ssh_args; the file carries the rest (no host key prompts)
+        "ansible_ssh_common_args": f"-F '{config}'",
+        "ansible_ssh_args": f"-o ControlMaster=auto -o ControlPersist=60s -o ControlPath={sockets}/a-%p-%r",
     }
     lines += [f"    {name}: {json.dumps(value)}" for name, value in common.items()]
     lines.append("  children:")

@@ -32,6 +32,7 @@ EXCLUSIONS: dict[str, str] = {
     "sysctl:kernel/random/entropy_avail": "level of the pool",
     "sysctl:kernel/perf_event_max_sample_rate": "the kernel lowers it by itself on a slow machine",
     "sysctl:net/netfilter/nf_conntrack_count": "counter of connections",
+    "links:*.addr_info.*.tentative": "duplicate address detection ends by itself",
     "links:*.addr_info.*_life_time": "runs down on a leased address",
 }
 

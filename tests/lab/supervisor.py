@@ -89,7 +89,7 @@ class Machine:
     def qmp(self) -> Qmp:
         """The control connection of the running process."""
         if self.state != "running" or self._qmp is None:
-            raise LabError(f"{self.spec.name} is off")
+            raise LabError(f"{self.spec.name} is {self.state}")
         return self._qmp
 
     async def on(self, incoming: Path | None = None) -> None:
@@ -172,10 +172,11 @@ class Machine:
             reason = await self._ended
             await self._stop_process(process)
             await reaper
-            self.state = "off"
             if reason not in ("guest-reset", "host reset", "host-qmp-system-reset"):
-                self.log("off", "guest-shutdown" if reason == "guest-shutdown" else reason)
+                self.state = "off"
+                self.log("off", reason)
                 return
+            self.state = "resetting"
             self.log("reset", "watchdog" if self._watchdog else reason)
             try:
                 await self._start(None)
