@@ -51,7 +51,13 @@ def restore_file(host: Host, path: str, after: str) -> Dict[str, Any]:
         before = host.read(path)
     except Missing:
         return {"do": "remove_file", "path": path, "expect": digest(after)}
-    return {"do": "write_file", "path": path, "text": before, "mode": host.mode(path), "expect": digest(after)}
+    return {
+        "do": "write_file",
+        "path": path,
+        "text": before,
+        "mode": host.mode(path),
+        "expect": digest(after),
+    }
 
 
 def record(host: Host, module: str, before: Any, restore: List[Dict[str, Any]]) -> Undo:
@@ -85,7 +91,9 @@ def records(host: Host, restored: bool = False) -> List[Undo]:
             try:
                 found.append(json.loads(host.read(path)))
             except ValueError as error:
-                raise FleetopsError(f"The undo record '{path}' is not valid JSON: {error}", path=path) from error
+                raise FleetopsError(
+                    f"The undo record '{path}' is not valid JSON: {error}", path=path
+                ) from error
     return sorted(found, key=_number)
 
 
@@ -96,10 +104,17 @@ def is_restored(host: Host, identity: str) -> bool:
 
 def put_back(host: Host, undo: Undo, runners: Mapping[str, StepRunner]) -> None:
     """Run the steps of one record, then mark it as restored. *runners* does what this file cannot."""
-    known: Dict[str, StepRunner] = {"write_file": _write_file, "remove_file": _remove_file, "run": _run, **runners}
+    known: Dict[str, StepRunner] = {
+        "write_file": _write_file,
+        "remove_file": _remove_file,
+        "run": _run,
+        **runners,
+    }
     for step in undo["restore"]:
         if step.get("do") not in known:
-            raise FleetopsError(f"The undo record {undo['id']} has an unknown step '{step.get('do')}'", step=step)
+            raise FleetopsError(
+                f"The undo record {undo['id']} has an unknown step '{step.get('do')}'", step=step
+            )
     for step in undo["restore"]:
         known[step["do"]](host, step)
     host.rename(f"{DIRECTORY}/{undo['id']}.json", f"{DIRECTORY}/{undo['id']}{RESTORED}")
@@ -145,9 +160,9 @@ def text_of(host: Host, path: str) -> Optional[str]:
 def _who(path: str, text: Optional[str], undo: Undo, later: Sequence[Undo]) -> str:
     for other in later:
         for step in other["restore"]:
-            if step.get("path") == path and _number(other) > _number(undo):
-                if text is not None and digest(text) == step.get("expect"):
-                    return f"'{path}' was changed again by {other['id']}, which must be put back first"
+            wrote = step.get("path") == path and text is not None and digest(text) == step.get("expect")
+            if wrote and _number(other) > _number(undo):
+                return f"'{path}' was changed again by {other['id']}, which must be put back first"
     return f"'{path}' is gone since" if text is None else f"'{path}' was changed by somebody else since"
 
 

@@ -68,7 +68,10 @@ def same_key(one: str, other: str) -> bool:
 
 def same(one: str, other: str) -> bool:
     """Do two tokens say the same? Quotes and the kind of dash in the key do not matter."""
-    return _fold(key(one)) == _fold(key(other)) and bare(one).partition("=")[1:] == bare(other).partition("=")[1:]
+    return (
+        _fold(key(one)) == _fold(key(other))
+        and bare(one).partition("=")[1:] == bare(other).partition("=")[1:]
+    )
 
 
 def has(tokens: Sequence[str], wanted: str) -> bool:
@@ -105,13 +108,20 @@ def panic_timeout(tokens: Sequence[str]) -> Optional[int]:
 
 def is_removed(token: str, remove: Sequence[str]) -> bool:
     """Does one of *remove* take this token out? A bare key takes every token of that key, ``key=value`` only it."""
-    return any(same(token, item) if "=" in bare(item) else same_key(key(token), bare(item)) for item in remove)
+    return any(
+        same(token, item) if "=" in bare(item) else same_key(key(token), bare(item)) for item in remove
+    )
 
 
 def merge(tokens: Sequence[str], remove: Sequence[str], add: Sequence[str]) -> List[str]:
     """Take *remove* out (see :func:`is_removed`), then put *add* at the end, each once."""
     kept = [token for token in tokens if not is_removed(token, remove) and not has(add, token)]
     return kept + unique(add)
+
+
+def alike(some: Sequence[str], others: Sequence[str]) -> bool:
+    """Do two lists of tokens say the same, in the same order?"""
+    return len(some) == len(others) and all(same(one, other) for one, other in zip(some, others))
 
 
 def unique(tokens: Sequence[str]) -> List[str]:
@@ -135,25 +145,33 @@ def check_token(token: str) -> str:
     """Give back a token that one word of a command line can carry; else FleetopsError says what is wrong."""
     what = f"'{token}' is not a kernel command-line token: "
     if not token:
-        raise FleetopsError("An empty string is not a kernel command-line token: expected 'flag' or 'key=value'")
+        raise FleetopsError(
+            "An empty string is not a kernel command-line token: expected 'flag' or 'key=value'"
+        )
     if token == INIT_SEPARATOR:
         raise FleetopsError(what + "what follows '--' goes to init, not to the kernel", token=token)
     bad = _NEVER.search(token)
     if bad:
-        raise FleetopsError(what + f"it contains {bad.group()!r}, which no quoting brings to the kernel", token=token)
+        raise FleetopsError(
+            what + f"it contains {bad.group()!r}, which no quoting brings to the kernel", token=token
+        )
     if token.count('"') % 2:
         raise FleetopsError(what + "a double quote is not closed", token=token)
     if tokenise(token) != [token]:
         raise FleetopsError(
-            what + 'expected one word; a value with spaces stands in double quotes, as in key="a b"', token=token
+            what + 'expected one word; a value with spaces stands in double quotes, as in key="a b"',
+            token=token,
         )
     unquoted = _ONLY_QUOTED.search(re.sub(r'"[^"]*"', "", token))
     if unquoted:
         raise FleetopsError(
-            what + f"'{unquoted.group()}' must stand in double quotes, as in key=\"a{unquoted.group()}b\"", token=token
+            what + f"'{unquoted.group()}' must stand in double quotes, as in key=\"a{unquoted.group()}b\"",
+            token=token,
         )
     if not _KEY.match(key(token)):
-        raise FleetopsError(what + "expected a key of printable characters before '=', as in 'panic=10'", token=token)
+        raise FleetopsError(
+            what + "expected a key of printable characters before '=', as in 'panic=10'", token=token
+        )
     return token
 
 
@@ -183,17 +201,21 @@ def check_declaration(
 ) -> Declaration:
     """Check every token, and that no two of them contradict each other. Raises FleetopsError."""
     wanted: Declaration = {
-        "present": [check_token(token) for token in present or []],
-        "absent": [check_token(token) for token in absent or []],
-        "replace": [check_token(token) for token in replace or []],
+        "present": unique([check_token(token) for token in present or []]),
+        "absent": unique([check_token(token) for token in absent or []]),
+        "replace": unique([check_token(token) for token in replace or []]),
     }
     for token in wanted["present"] + wanted["replace"]:
         if is_removed(token, wanted["absent"]):
-            raise FleetopsError(f"'{token}' is asked for, but 'absent' takes it out: {', '.join(wanted['absent'])}")
+            raise FleetopsError(
+                f"'{token}' is asked for, but 'absent' takes it out: {', '.join(wanted['absent'])}"
+            )
     for token in wanted["present"]:
         others = of_key(wanted["replace"], key(token))
         if others and not has(others, token):
-            raise FleetopsError(f"'{token}' is asked for, but 'replace' leaves only {', '.join(others)} of its key")
+            raise FleetopsError(
+                f"'{token}' is asked for, but 'replace' leaves only {', '.join(others)} of its key"
+            )
     return wanted
 
 
@@ -203,7 +225,7 @@ def unmet(tokens: Sequence[str], wanted: Declaration) -> List[str]:
     found += [f"'{token}' is there" for token in tokens if is_removed(token, wanted["absent"])]
     for group in by_key(wanted["replace"]).values():
         there = of_key(tokens, key(group[0]))
-        if [bare(token) for token in there] != [bare(token) for token in group]:
+        if not alike(there, group):
             found.append(f"'{' '.join(group)}' is wanted alone, but there is {' '.join(there) or 'none'}")
     return found
 
@@ -213,7 +235,7 @@ def settle(tokens: Sequence[str], wanted: Declaration) -> List[str]:
     result = [token for token in tokens if not is_removed(token, wanted["absent"])]
     for group in by_key(wanted["replace"]).values():
         there = of_key(result, key(group[0]))
-        if [bare(token) for token in there] != [bare(token) for token in group]:
+        if not alike(there, group):
             result = merge(result, [key(group[0])], group)
     return result + [token for token in unique(wanted["present"]) if not has(result, token)]
 

@@ -58,7 +58,7 @@ def declare(old: Dropin, wanted: cmdline.Declaration) -> Dropin:
     for group in cmdline.by_key(wanted["replace"]).values():
         name = cmdline.key(group[0])
         remove = [item for item in remove if not cmdline.same_key(cmdline.key(item), name)] + [name]
-        if [cmdline.bare(token) for token in cmdline.of_key(add, name)] != [cmdline.bare(token) for token in group]:
+        if not cmdline.alike(cmdline.of_key(add, name), group):
             add = cmdline.merge(add, [name], group)
     for token in wanted["present"]:
         remove = [item for item in remove if not cmdline.same(item, token)]
@@ -74,7 +74,11 @@ def render(dropin: Dropin) -> str:
     """The text of the file: a fragment for /bin/sh that grub-mkconfig sources."""
     # What is added is taken out first: said once is enough, and it stays last.
     take = [_pattern(item, removing=True) for item in dropin["remove"]]
-    take += [_pattern(item, removing=False) for item in dropin["add"] if not cmdline.is_removed(item, dropin["remove"])]
+    take += [
+        _pattern(item, removing=False)
+        for item in dropin["add"]
+        if not cmdline.is_removed(item, dropin["remove"])
+    ]
     expressions = [f"-e ':{n}' -e 's/{pattern}/\\1/' -e 't{n}'" for n, pattern in enumerate(take)]
     expressions.append("-e 's/^[[:space:]]+//' -e 's/[[:space:]]+$//'")
     lines = [
@@ -129,7 +133,7 @@ def evaluator(files: Sequence[str], dropin: str) -> str:
         source = 'eval "$1"' if path == dropin else f"if [ -e {quoted} ]; then . {quoted}; fi"
         lines.append(f"{source} >/dev/null")
     lines.append(f"printf '\\n%s\\n' '{_OUTPUT_MARK}'")
-    lines.append("printf '%s\\n' \"${GRUB_CMDLINE_LINUX:-}\" \"${GRUB_CMDLINE_LINUX_DEFAULT:-}\"")
+    lines.append('printf \'%s\\n\' "${GRUB_CMDLINE_LINUX:-}" "${GRUB_CMDLINE_LINUX_DEFAULT:-}"')
     return "\n".join(lines)
 
 

@@ -129,7 +129,13 @@ def _effect(link: Link, rule: Optional[LinkRule]) -> Tuple[str, str]:
     if selected_by_cilium(link):
         effect = f"it is UP with {addresses}, so Cilium 1.15 and newer selects it as a device of this node"
         return "high", effect + (f"; it also {residue}" if residue else "")
-    why = "DOWN" if not link["up"] else "without a global address" if not addresses else "not a kind that it takes"
+    why = (
+        "DOWN"
+        if not link["up"]
+        else "without a global address"
+        if not addresses
+        else "not a kind that it takes"
+    )
     effect = f"Cilium does not select it ({why})"
     if residue:
         return "medium", f"{effect}, but it {residue}"
@@ -137,7 +143,10 @@ def _effect(link: Link, rule: Optional[LinkRule]) -> Tuple[str, str]:
 
 
 def _absent(rule: LinkRule) -> str:
-    places = [f"no process {' or '.join(rule['processes'])}", f"no container {' or '.join(rule['containers'])}"]
+    places = [
+        f"no process {' or '.join(rule['processes'])}",
+        f"no container {' or '.join(rule['containers'])}",
+    ]
     if rule["connections"]:
         places.append(f"no connection in {rule['connections']}")
     if rule["bridge"]:

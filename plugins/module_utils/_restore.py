@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# This module util is PRIVATE to the collection.
+"""The steps of an undo record that need the platform or netlink, and what stands in their way."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, NoReturn, Sequence
+
+from ansible_collections.fleetops.kernel.plugins.module_utils import _guard, _netlink, _undo
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
+from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
+from ansible_collections.fleetops.kernel.plugins.module_utils._types import Undo
+
+CRASH_LOADED = "/sys/kernel/kexec_crash_loaded"
+RELEASE = "/proc/sys/kernel/osrelease"
+
+
+def put_back(host: Host, undo: Undo) -> None:
+    """Put one record back, with all the steps that there are."""
+    _undo.put_back(host, undo, RUNNERS)
+
+
+def after_failure(host: Host, undo: Undo, error: FleetopsError) -> NoReturn:
+    """Put back what a failing change has done so far, and raise its error with what became of that."""
+    try:
+        put_back(host, undo)
+    except FleetopsError as second:
+        raise FleetopsError(
+            f"{error.msg}. Putting back how it was failed as well: {second.msg}. The undo record {undo['id']} is kept",
+            **{**second.context, **error.context, "undo": undo["id"]},
+        ) from error
+    raise FleetopsError(f"{error.msg}. Everything was put back as it was", **error.context) from error
+
+
+def conflicts(host: Host, undos: Sequence[Undo]) -> List[str]:
+    """Everything that keeps these records from being put back, a sentence each."""
+    found = _undo.conflicts(host, undos)
+    for undo in _undo.newest_first(undos):
+        for step in undo["restore"]:
+            if step.get("do") == "add_link":
+                found += [f"{undo['id']}: {clause}" for clause in _link_conflicts(host, step)]
+            elif step.get("do") == "remove_package":
+                found += [f"{undo['id']}: {clause}" for clause in _package_conflicts(host, step)]
+            elif step.get("do") not in _FILE_STEPS and step.get("do") not in RUNNERS:
+                found.append(
+                    f"{undo['id']}: its step '{step.get('do')}' is unknown to this version of the collection"
+                )
+    return found
+
+
+def describe(step: Mapping[str, Any]) -> str:
+    """One step in a few words."""
+    do = step.get("do")
+    if do == "write_file":
+        return f"put back {step['path']}"
+    if do == "remove_file":
+        return f"remove {step['path']}"
+    if do == "run":
+        return f"run {' '.join(step['argv'])}"
+    if do == "add_link":
+        return f"make the link {step['link']['name']} again"
+    if do == "remove_package":
+        return f"remove {', '.join(step['names'])}"
+    return {
+        "update_boot_config": "generate the boot loader's configuration again",
+        "reload_capture": "load the capture kernel again",
+    }.get(str(do), f"{do} (unknown)")
+
+
+def needs_netlink(undos: Sequence[Undo]) -> bool:
+    """Does one of these records act on links?"""
+    return any(step.get("do") == "add_link" for undo in undos for step in undo["restore"])
+
+
+# --- steps -------------------------------------------------------------------------------------------
+
+
+def _update_boot_config(host: Host, step: Mapping[str, Any]) -> None:
+    _guard.require_platform(host).update_boot_config(host)
+
+
+def _reload_capture(host: Host, step: Mapping[str, Any]) -> None:
+    # What is not loaded takes its words from the file when it is.
+    if host.read(CRASH_LOADED).strip() == "1":
+        _guard.require_platform(host).reload_capture(host)
+
+
+def _add_link(host: Host, step: Mapping[str, Any]) -> None:
+    _netlink.add(step["link"], step["saved"])
+
+
+def _remove_package(host: Host, step: Mapping[str, Any]) -> None:
+    _guard.require_platform(host).remove_packages(host, step["names"])
+
+
+RUNNERS: Dict[str, _undo.StepRunner] = {
+    "update_boot_config": _update_boot_config,
+    "reload_capture": _reload_capture,
+    "add_link": _add_link,
+    "remove_package": _remove_package,
+}
+_FILE_STEPS = ("write_file", "remove_file", "run")
+
+
+def _link_conflicts(host: Host, step: Mapping[str, Any]) -> List[str]:
+    link = step["link"]
+    found = []
+    below = step["saved"]["on"]
+    if below and not host.exists(f"/sys/class/net/{below}"):
+        found.append(f"'{below}', on which {link['name']} stood, is gone")
+    # A link of the same name and kind is one that an earlier, killed attempt has made: it is completed.
+    if host.exists(f"/sys/class/net/{link['name']}"):
+        there = _netlink.present(link["name"])
+        if there is not None and there["kind"] != link["kind"]:
+            found.append(f"there is another link of the name {link['name']}, of the kind {there['kind']}")
+    return found
+
+
+def _package_conflicts(host: Host, step: Mapping[str, Any]) -> List[str]:
+    running = host.read(RELEASE).strip()
+    package = _guard.require_platform(host).kernel_package(running)
+    return [f"{name} is the kernel that runs now" for name in step["names"] if name == package]
