@@ -41,13 +41,18 @@ unit: setup  ## pure logic on captured fixtures, architecture rules (pytest; ARG
 lint: setup  ## ansible-lint (production), ruff, mypy strict, yamllint; all offline
 	@sh tests/tools/lint.sh
 
+.PHONY: fix
+fix: setup  ## let ruff mend what it can: import order, format
+	@.venv/bin/ruff check --fix --quiet . || true
+	@.venv/bin/ruff format --quiet .
+
 .PHONY: sanity
 sanity: setup  ## ansible-test sanity on a copy, without an ignore file (ARGS="--test pep8" is passed on)
 	@sh tests/sanity/run.sh $(ARGS)
 
 .PHONY: docs
 docs: setup  ## check the documentation of modules, plugins and roles
-	@.venv/bin/antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=all .
+	@.venv/bin/antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=dependent .
 
 .PHONY: build
 build: setup  ## the tarball in dist/, then installed into an empty path and run from there

@@ -50,6 +50,7 @@ def ansible(tool: str, *arguments: str, cwd: Path, collections: Path) -> subproc
         "ANSIBLE_HOME": str(cwd / ".ansible"),
         "ANSIBLE_LOCALHOST_WARNING": "false",
         "ANSIBLE_NOCOLOR": "true",
+        "PWD": str(cwd),
         "PATH": os.pathsep.join([str(BIN), os.environ["PATH"]]),
     }
     done = subprocess.run(
