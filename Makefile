@@ -73,11 +73,11 @@ lab-up: setup  ## boot lab machines (ARGS=… is passed on)
 	@$(LAB) up $(ARGS)
 
 .PHONY: lab-ssh
-lab-ssh:  ## a shell on a lab machine (ARGS=node)
-	@$(LAB) ssh $(ARGS)
+lab-ssh:  ## a shell on a lab machine (n1, or ARGS=node)
+	@$(LAB) ssh $(or $(ARGS),n1)
 
 .PHONY: lab-down
-lab-down:  ## stop the lab machines
+lab-down:  ## stop the lab machines (of the lab `default`, or ARGS="--lab name")
 	@$(LAB) down $(ARGS)
 
 .PHONY: bench
@@ -85,7 +85,7 @@ bench: setup  ## paired measurements
 	@.venv/bin/python benchmarks $(ARGS)
 
 .PHONY: clean
-clean:  ## stop the lab, remove .venv, .cache, dist and what test runs left in the checkout
-	@test ! -e tests/lab/__main__.py || $(LAB) down || true
+clean:  ## stop all labs of this checkout, remove .venv, .cache, dist and what test runs left in the checkout
+	@test ! -d .lab || $(LAB) down --all
 	@rm -rf .venv .cache .lab dist fleetops-report .mypy_cache .pytest_cache .ruff_cache .hypothesis .ansible tests/output
 	@find . -name __pycache__ -prune -exec rm -rf {} +
