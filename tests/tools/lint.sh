@@ -4,6 +4,7 @@
 set -u
 cd "$(dirname "$0")/../.." || exit
 bin=$PWD/.venv/bin
+if [ -t 1 ]; then plain=; else plain=--nocolor; fi # a log has no use for colours
 failed=
 
 check() {
@@ -18,6 +19,6 @@ check ruff "$bin/ruff" check .
 check format "$bin/ruff" format --check --quiet .
 check mypy "$bin/mypy" conftest.py plugins tests
 check yamllint "$bin/yamllint" --strict .
-check ansible-lint "$bin/ansible-lint" --offline --strict -q
+check ansible-lint "$bin/ansible-lint" --offline --strict -q $plain
 
 [ -z "$failed" ] || { echo "lint: failed:$failed"; exit 1; }
