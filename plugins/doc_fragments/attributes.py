@@ -4,7 +4,8 @@
 
 * ``fleetops.kernel.attributes``: for a module that changes something. It adds ``support:`` to
   ``check_mode`` and ``diff_mode``; the platform is filled in here.
-* ``fleetops.kernel.attributes.facts``: beside the first, for a module that returns ``ansible_facts``.
+* ``fleetops.kernel.attributes.facts``: beside the first, for a module that returns ``ansible_facts``. It brings the
+  option ``root``, which `_module` hands to `Host`.
 * ``fleetops.kernel.attributes.info``: beside the first, for a module that only reads and returns no facts.
 """
 
@@ -26,7 +27,13 @@ attributes:
 """
 
     FACTS = r"""
-options: {}
+options:
+  root:
+    description:
+      - Read below this directory instead of the running machine. A captured tree, or the mounted disk of a machine
+        that does not boot any more.
+      - What only a running machine can tell is unknown then.
+    type: path
 attributes:
   check_mode:
     support: full

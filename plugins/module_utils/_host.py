@@ -7,8 +7,10 @@
 mounted disk of a dead node: the same readers serve both. What a tree cannot hold (the output of commands,
 the size of files that were left out, free space) stands in ``<root>/.fleetops.json``::
 
-    {"commands": {"ip -j -d addr": {"rc": 0, "stdout": "...", "stderr": ""}},
+    {"commands": {"ip -j -d addr": {"rc": 0, "stdout": "...", "stderr": ""}, "systemctl ...": {"missing": true}},
+     "machine": "x86_64",
      "sizes": {"/boot/vmlinuz-6.1.0-47-cloud-amd64": 6789120},
+     "mtimes": {"/var/crash/202611230405/dump.202611230405": 1795752300.0},
      "disks": {"/var/crash": {"total": 4000000000, "free": 3000000000}},
      "unreadable": {"/proc/iomem": "permission denied"},
      "is_root": true}
@@ -25,7 +27,11 @@ import subprocess
 import tempfile
 from typing import Any, Optional, Sequence
 
-from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError, Missing, Unreadable
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
+    FleetopsError,
+    Missing,
+    Unreadable,
+)
 
 CAPTURE_FILE = ".fleetops.json"
 # Longer than any reading needs; an update-grub with many kernels, or a kdump initrd, takes minutes.
@@ -91,6 +97,9 @@ class Host:
 
     def mtime(self, path: str) -> float:
         """When a file was last written, in seconds since the epoch."""
+        known = self._captured.get("mtimes", {}).get(self.resolve(path))
+        if known is not None:
+            return float(known)
         return self._stat(path).st_mtime
 
     def mode(self, path: str) -> int:
@@ -129,6 +138,14 @@ class Host:
             raise self._why(path, error) from error
         return stat.f_blocks * stat.f_frsize, stat.f_bfree * stat.f_frsize
 
+    def machine(self) -> str:
+        """The architecture, as ``uname -m`` names it."""
+        if self.live:
+            return os.uname().machine
+        if "machine" not in self._captured:
+            raise Unreadable("The architecture was not captured")
+        return str(self._captured["machine"])
+
     # --- commands ----------------------------------------------------------------------------------
 
     def run(self, argv: Sequence[str], ok: Sequence[int] = (0,), env: Optional[dict[str, str]] = None) -> str:
@@ -137,6 +154,8 @@ class Host:
             outcome = self._captured.get("commands", {}).get(" ".join(argv))
             if outcome is None:
                 raise Unreadable(f"This is not a live machine, and '{' '.join(argv)}' was not captured")
+            if outcome.get("missing"):
+                raise Missing(f"The command '{argv[0]}' does not exist on this node", argv=list(argv))
             return self._checked(argv, outcome["rc"], outcome["stdout"], outcome["stderr"], ok)
         environment = {**os.environ, "LC_ALL": "C", "LANGUAGE": "C", **(env or {})}
         environment["PATH"] = environment.get("PATH", "") + ":/usr/sbin:/sbin:/usr/bin:/bin"
@@ -144,8 +163,7 @@ class Host:
             done = subprocess.run(
                 list(argv),
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                capture_output=True,
                 env=environment,
                 timeout=COMMAND_TIMEOUT,
                 check=False,
@@ -159,7 +177,11 @@ class Host:
         except OSError as error:
             raise Unreadable(f"Cannot run '{argv[0]}': {error.strerror}", argv=list(argv)) from error
         return self._checked(
-            argv, done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"), ok
+            argv,
+            done.returncode,
+            done.stdout.decode("utf-8", "replace"),
+            done.stderr.decode("utf-8", "replace"),
+            ok,
         )
 
     @staticmethod
@@ -267,7 +289,9 @@ class Host:
             if target.startswith("/"):
                 done = "/"
             todo = [piece for piece in target.split("/") if piece not in ("", ".")] + todo
-        reason = self._captured.get("unreadable", {}).get(path) or self._captured.get("unreadable", {}).get(done)
+        reason = self._captured.get("unreadable", {}).get(path) or self._captured.get("unreadable", {}).get(
+            done
+        )
         if reason:
             raise Unreadable(f"Cannot read '{path}': {reason}", path=path)
         return self.root + ("" if done == "/" else done)

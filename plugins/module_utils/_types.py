@@ -161,7 +161,11 @@ class Address(TypedDict):
     scope: str
 
 
-class Link(TypedDict):
+class Shortened(TypedDict, total=False):
+    addresses_total: int  # there when `addresses` holds only the first of them: facts are to stay small
+
+
+class Link(Shortened):
     """A network link whose maker we know, with what is needed to judge it and to make it again."""
 
     name: str

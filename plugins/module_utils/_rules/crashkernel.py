@@ -70,9 +70,7 @@ def parse_size(text: str) -> int:
     """``80M`` in bytes. Units K to E are powers of 1024, as in the kernel's memparse."""
     found = _SIZE.match(text)
     if not found:
-        raise FleetopsError(
-            f"'{text}' is not a size with a unit K, M, G or T"
-        )
+        raise FleetopsError(f"'{text}' is not a size with a unit K, M, G or T")
     return (
         int(found.group(1), 16 if found.group(1)[:2] in ("0x", "0X") else 10)
         << _UNITS[found.group(2).upper()]

@@ -1,0 +1,220 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Everything that the collection wants to know about a node, in one round trip."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_facts
+short_description: Read kernel, kdump and network links of a node in one round trip
+version_added: 0.1.0
+description:
+  - Reads what the collection judges a node by, and has no opinion of its own. Playbooks use this module, so that a look
+    at a node is one transfer. M(fleetops.kernel.kernel_facts) and M(fleetops.kernel.kdump_facts) read one part each.
+  - What cannot be read is V(null), and the C(unknown) mapping of its part says why, by the dotted path of the fact. One
+    thing that cannot be read never hides another.
+  - Works without root as far as it goes, in containers and on any distribution.
+  - Starts at most three programs on the node (C(dpkg-query), C(systemctl), C(ip)). All else comes from files.
+options:
+  gather_subset:
+    description:
+      - Which parts to read, C(kernel), C(kdump) and C(links).
+      - V(all), or nothing but exclusions, means all of them. A part with C(!) before it is left out.
+    type: list
+    elements: str
+    default: [all]
+extends_documentation_fragment:
+  - fleetops.kernel.attributes
+  - fleetops.kernel.attributes.facts
+seealso:
+  - module: fleetops.kernel.kernel_facts
+  - module: fleetops.kernel.kdump_facts
+  - module: fleetops.kernel.stale_interfaces
+author:
+  - fleetops.kernel contributors (@fleetops)
+"""
+
+EXAMPLES = r"""
+- name: Read everything
+  fleetops.kernel.node_facts:
+
+- name: Say what could not be read
+  ansible.builtin.debug:
+    msg: "{{ ansible_facts.fleetops_kernel.unknown }}"
+
+- name: Read all but the links
+  fleetops.kernel.node_facts:
+    gather_subset: ["!links"]
+
+- name: Read the kernels on the disk of a dead machine
+  fleetops.kernel.node_facts:
+    gather_subset: [kernel]
+    root: /mnt
+  register: look
+"""
+
+RETURN = r"""
+ansible_facts:
+  description: What was read.
+  returned: success
+  type: dict
+  contains:
+    fleetops_kernel:
+      description: What runs, what is installed and what boots next. See M(fleetops.kernel.kernel_facts).
+      returned: when O(gather_subset) has C(kernel)
+      type: dict
+    fleetops_kdump:
+      description: Whether the node can take its own dump. See M(fleetops.kernel.kdump_facts).
+      returned: when O(gather_subset) has C(kdump)
+      type: dict
+    fleetops_links:
+      description: The network links whose maker is known.
+      returned: when O(gather_subset) has C(links)
+      type: dict
+      contains:
+        links:
+          description: These links, each with every place where a use of it would show.
+          type: list
+          elements: dict
+          contains:
+            name:
+              description: Name of the link.
+              type: str
+              sample: kube-ipvs0
+            index:
+              description: Its number.
+              type: int
+              sample: 7
+            kind:
+              description: Its kind, as C(ip -d) names it.
+              type: str
+              sample: dummy
+            up:
+              description: Whether it is set up. A carrier does not matter.
+              type: bool
+              sample: false
+            mac:
+              description: Its hardware address.
+              type: str
+              sample: 5e:2f:7c:00:00:01
+            mtu:
+              description: Its largest packet in bytes.
+              type: int
+              sample: 1500
+            master:
+              description: The bridge or bond that it is a port of.
+              type: str
+              sample: null
+            addresses:
+              description: Its addresses, at most 16 of them.
+              type: list
+              elements: dict
+              contains:
+                family:
+                  description: C(inet) or C(inet6).
+                  type: str
+                  sample: inet
+                address:
+                  description: The address.
+                  type: str
+                  sample: 10.96.0.1
+                prefixlen:
+                  description: Length of its prefix in bits.
+                  type: int
+                  sample: 32
+                scope:
+                  description: How far it is valid.
+                  type: str
+                  sample: global
+            addresses_total:
+              description: How many addresses it has.
+              returned: when RV(ansible_facts.fleetops_links.links[].addresses) holds only the first of them
+              type: int
+              sample: 4996
+            attributes:
+              description: What its kind has of its own, as C(ip -d -j) names it.
+              type: dict
+              sample: {id: 1, port: 8472}
+            maker:
+              description: Who makes such links.
+              type: str
+              sample: kube-proxy
+            users:
+              description: Signs that it is in use, a line each.
+              type: list
+              elements: str
+              sample: []
+            users_unknown:
+              description: What could not be asked, a line each with the reason. Then nobody knows whether it is in use.
+              type: list
+              elements: str
+              sample: []
+        total:
+          description: How many links the node has in all.
+          type: int
+          sample: 4
+        unknown:
+          description: What could not be read, and why, by the dotted path of the fact.
+          type: dict
+          sample: {}
+"""
+
+from typing import Any, Callable, Dict, List, Mapping, Sequence
+
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
+from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
+from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result, execute
+from ansible_collections.fleetops.kernel.plugins.module_utils._readers import kdump, kernel, links
+from ansible_collections.fleetops.kernel.plugins.module_utils._types import LinksFacts
+
+SPEC: Dict[str, Any] = {
+    "gather_subset": {"type": "list", "elements": "str", "default": ["all"]},
+    "root": {"type": "path"},
+}
+# A kube-ipvs0 has an address per service: thousands, where facts are to stay under 8 KB.
+MOST_ADDRESSES = 16
+
+
+def few_addresses(host: Host) -> LinksFacts:
+    """The links, with no more addresses than facts can hold."""
+    facts = links.read(host)
+    for link in facts["links"] or []:
+        if len(link["addresses"]) > MOST_ADDRESSES:
+            link["addresses_total"] = len(link["addresses"])
+            link["addresses"] = link["addresses"][:MOST_ADDRESSES]
+    return facts
+
+
+PARTS: Dict[str, Callable[[Host], Any]] = {"kernel": kernel.read, "kdump": kdump.read, "links": few_addresses}
+
+
+def run(host: Host, params: Mapping[str, Any]) -> Result:
+    """Read the parts that are asked for."""
+    facts = {f"fleetops_{name}": PARTS[name](host) for name in chosen(params["gather_subset"])}
+    return Result(returned={"ansible_facts": facts})
+
+
+def chosen(subset: Sequence[str]) -> List[str]:
+    """The parts that a gather_subset names, in their own order."""
+    known = {*PARTS, "all"}
+    wrong = [name for name in subset if name.lstrip("!") not in known]
+    if wrong:
+        raise FleetopsError(
+            f"gather_subset: '{wrong[0]}' is unknown, expected all, {', '.join(PARTS)}, or one of them after a '!'"
+        )
+    wanted = {name for name in subset if not name.startswith("!")} or {"all"}
+    left_out = {name[1:] for name in subset if name.startswith("!")}
+    parts = [name for name in PARTS if wanted & {name, "all"} and not left_out & {name, "all"}]
+    if not parts:
+        raise FleetopsError(f"gather_subset: nothing is left to read of {', '.join(subset)}")
+    return parts
+
+
+def main() -> None:
+    """Entry point."""
+    execute(SPEC, run)
+
+
+if __name__ == "__main__":
+    main()
