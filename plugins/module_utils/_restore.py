@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, NoReturn, Sequence
 
-from ansible_collections.fleetops.kernel.plugins.module_utils import _guard, _netlink, _undo
+from ansible_collections.fleetops.kernel.plugins.module_utils import _guard, _kexec, _netlink, _undo
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Undo
 
-CRASH_LOADED = "/sys/kernel/kexec_crash_loaded"
 RELEASE = "/proc/sys/kernel/osrelease"
 
 
@@ -81,8 +80,8 @@ def _update_boot_config(host: Host, step: Mapping[str, Any]) -> None:
 
 
 def _reload_capture(host: Host, step: Mapping[str, Any]) -> None:
-    # What is not loaded takes its words from the file when it is.
-    if host.read(CRASH_LOADED).strip() == "1":
+    # One that was not loaded takes its words from the file when it is; without memory for it nothing can be loaded.
+    if (step["loaded"] or _kexec.crash_loaded(host)) and _kexec.crash_size(host):
         _guard.require_platform(host).reload_capture(host)
 
 

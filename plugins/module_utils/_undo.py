@@ -11,7 +11,7 @@ Its ``restore`` is a list of steps, each a mapping with ``do`` and the arguments
 ``remove_file``         ``path``; ``expect`` as above
 ``run``                 ``argv``
 ``update_boot_config``  nothing: has the boot loader's configuration generated again
-``reload_capture``      nothing: loads the capture kernel again, if one is loaded
+``reload_capture``      ``loaded``: was one loaded then? Loads the capture kernel again, if so or if one is now
 ``add_link``            ``link``: a Link of `_types`; ``routes``, ``neighbours``: as `_netlink` saved them
 ``remove_package``      ``names``
 ======================  ====================================================================================

@@ -98,13 +98,13 @@ undo:
 
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from ansible_collections.fleetops.kernel.plugins.module_utils import _guard, _restore, _undo
+from ansible_collections.fleetops.kernel.plugins.module_utils import _guard, _kexec, _restore, _undo
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result, execute
 from ansible_collections.fleetops.kernel.plugins.module_utils._readers import kdump
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import cmdline, shellvar
-from ansible_collections.fleetops.kernel.plugins.module_utils._types import Undo
+from ansible_collections.fleetops.kernel.plugins.module_utils._types import KdumpFacts, Undo
 
 NAME = "kdump_cmdline"
 SPEC: Dict[str, Any] = {
@@ -127,7 +127,8 @@ def run(host: Host, params: Mapping[str, Any]) -> Result:
     words = platform.kdump_append(host)
     append = cmdline.settle(words, wanted)
     new_text = text if append == words else shellvar.assign(text, variable, " ".join(append))
-    reload_, because = decide(host, append)
+    facts = kdump.read(host)
+    reload_, because = decide(facts, append)
     result = Result(
         returned={"append": append, "reloaded": reload_, "reloaded_because": because, "undo": None}
     )
@@ -140,6 +141,7 @@ def run(host: Host, params: Mapping[str, Any]) -> Result:
                 "text": new_text,
                 "append": append,
                 "reload": reload_,
+                "loaded": facts["capture"]["loaded"],
             }
         ]
     result.diff = {"before_header": path, "after_header": path, "before": text, "after": new_text}
@@ -156,7 +158,8 @@ def apply(host: Host, params: Mapping[str, Any], result: Result) -> Dict[str, An
         )
     undo: Optional[Undo] = None
     if text != step["before"]:
-        restore = [_undo.restore_file(host, path, text), {"do": "reload_capture"}]
+        reload_step = {"do": "reload_capture", "loaded": step["loaded"]}
+        restore = [_undo.restore_file(host, path, text), reload_step]
         undo = _undo.record(host, NAME, {"append": platform.kdump_append(host)}, restore)
     try:
         if undo:
@@ -172,7 +175,8 @@ def apply(host: Host, params: Mapping[str, Any], result: Result) -> Dict[str, An
     except FleetopsError as error:
         if undo:
             _restore.after_failure(host, undo, error)
-        raise
+        left = "" if _kexec.crash_loaded(host) else ". No capture kernel is loaded now"
+        raise FleetopsError(error.msg + left, **error.context) from error
     return {"undo": undo["id"] if undo else None}
 
 
@@ -194,9 +198,8 @@ def check(params: Mapping[str, Any]) -> cmdline.Declaration:
     return wanted
 
 
-def decide(host: Host, append: List[str]) -> Tuple[bool, str]:
+def decide(facts: KdumpFacts, append: List[str]) -> Tuple[bool, str]:
     """Must the capture kernel be loaded again for these words to hold? With the reason."""
-    facts = kdump.read(host)
     if not facts["reservation"]["bytes"]:
         why = facts["unknown"].get("reservation.bytes", "no memory is reserved for a capture kernel")
         return False, f"{why}: the words hold from the next time that it is loaded"
@@ -214,8 +217,9 @@ def decide(host: Host, append: List[str]) -> Tuple[bool, str]:
 
 def verify(host: Host, append: List[str]) -> None:
     """Raise unless a capture kernel is loaded with these words."""
-    again, because = decide(host, append)
-    if again or not kdump.read(host)["capture"]["loaded"]:
+    facts = kdump.read(host)
+    again, because = decide(facts, append)
+    if again or not facts["capture"]["loaded"]:
         raise FleetopsError(
             f"The capture kernel was loaded again, but not with '{' '.join(append)}': {because}"
         )

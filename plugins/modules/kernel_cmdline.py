@@ -118,6 +118,7 @@ undo:
   sample: 20250102T030405-0001-kernel_cmdline
 """
 
+import re
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _guard, _restore, _undo
@@ -211,11 +212,12 @@ def check(params: Mapping[str, Any]) -> cmdline.Declaration:
 
 
 def entries(host: Host, platform: Any) -> List[Dict[str, Any]]:
-    """The entries whose command line comes from the variables: made by 10_linux, and not for recovery."""
+    """The entries whose command line comes from both variables: made by 10_linux, and not for recovery."""
+    # gnulinux-simple-<device>, gnulinux-<release>-advanced-<device>, gnulinux-<release>-recovery-<device>
     found = [
         entry
         for entry in platform.boot_entries(host)
-        if not entry["recovery"] and entry["id"].rpartition(">")[2].startswith("gnulinux-")
+        if re.match(r"gnulinux-(?!.*-recovery-)", entry["id"].rpartition(">")[2])
     ]
     if not found:
         raise FleetopsError(
