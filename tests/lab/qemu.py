@@ -72,7 +72,7 @@ def accel_options(accel: str) -> list[str]:
     """Emulated: qemu64 is by far the cheapest model to emulate (47 against 31 CPU seconds of a boot)."""
     if accel == "kvm":
         return ["-accel", "kvm", "-cpu", "host"]
-    return ["-accel", "tcg,thread=multi,tb-size=256", "-cpu", "qemu64"]
+    return ["-accel", "tcg,thread=multi,tb-size=512", "-cpu", "qemu64"]
 
 
 def command(spec: NodeSpec, qmp: Path, repo_port: int, incoming: Path | None) -> list[str]:

@@ -47,8 +47,10 @@ DPKG_EXCLUDES = [
 
 # Words that make an emulated boot quick and change nothing that the collection looks at. They stand in
 # /etc/default/grub and not in grub.cfg, because installing a kernel in the guest writes grub.cfg anew.
+# norandmaps is the largest lever of all: QEMU keeps translated code by its virtual address, and with libraries at
+# random places every process is translated anew (update-initramfs: 64 s with, 18 s without).
 TUNING = (
-    "mitigations=off nokaslr tsc=reliable no_timer_check cryptomgr.notests random.trust_cpu=on "
+    "norandmaps mitigations=off nokaslr tsc=reliable no_timer_check cryptomgr.notests random.trust_cpu=on "
     "clocksource=tsc audit=0 nowatchdog"
 )
 
