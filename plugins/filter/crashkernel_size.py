@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import target
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.doors import as_filter

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError

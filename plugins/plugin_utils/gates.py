@@ -8,7 +8,8 @@ A predicate takes the ``ansible_facts`` of the look (``fleetops_kernel``, ``flee
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kdump as kdump_rules
@@ -48,7 +49,9 @@ def kernel_boots_next(facts: Facts, want: str) -> Gate:
     evidence: list[Evidence] = [{"source": entry["entry"], "text": entry["because"]}]
     if entry["release"] == want:
         return _gate("kernel_boots_next", True, f"boots {want} next", evidence)
-    return _gate("kernel_boots_next", False, f"boots {entry['release']} next, not {want}: {entry['because']}", evidence)
+    return _gate(
+        "kernel_boots_next", False, f"boots {entry['release']} next, not {want}: {entry['because']}", evidence
+    )
 
 
 def kdump_armed(facts: Facts) -> Gate:
@@ -67,7 +70,9 @@ def capture_reboots(facts: Facts) -> Gate:
         return _unread("capture_reboots", facts, "fleetops_kdump", "capture.cmdline")
     evidence: list[Evidence] = [{"source": str(capture.get("source")), "text": capture["cmdline"]["raw"]}]
     if capture.get("panic"):
-        return _gate("capture_reboots", True, f"the capture kernel carries panic={capture['panic']}", evidence)
+        return _gate(
+            "capture_reboots", True, f"the capture kernel carries panic={capture['panic']}", evidence
+        )
     return _gate("capture_reboots", False, "the capture kernel carries no panic= that reboots", evidence)
 
 
@@ -93,7 +98,8 @@ def no_stale_links(facts: Facts, names: Sequence[str] = ()) -> Gate:
 
 
 GATES: dict[str, Callable[..., Gate]] = {
-    gate.__name__: gate for gate in (kernel_running, kernel_boots_next, kdump_armed, capture_reboots, no_stale_links)
+    gate.__name__: gate
+    for gate in (kernel_running, kernel_boots_next, kdump_armed, capture_reboots, no_stale_links)
 }
 
 

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _platform
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
@@ -28,11 +29,15 @@ def kernel_target(facts: Mapping[str, Any], release: str = "", package: str = ""
     if package:
         prefix = platform.kernel_package("")
         if not package.startswith(prefix) or package == prefix:
-            raise FleetopsError(f"Not the package of a kernel image: '{package}', expected '{prefix}<release>'")
+            raise FleetopsError(
+                f"Not the package of a kernel image: '{package}', expected '{prefix}<release>'"
+            )
         release = package[len(prefix) :]
     package = platform.kernel_package(release)
     if kernel.get("installed") is None:
-        raise FleetopsError(f"The installed kernels are unknown: {kernel.get('unknown', {}).get('installed')}")
+        raise FleetopsError(
+            f"The installed kernels are unknown: {kernel.get('unknown', {}).get('installed')}"
+        )
     installed = any(
         found["release"] == release and found["package"] and found["package"]["status"].strip() in INSTALLED
         for found in kernel["installed"]

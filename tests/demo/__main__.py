@@ -18,9 +18,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from demo.story import STALE, Play, Story, StoryError  # noqa: E402
-from lab import Lab, LabError  # noqa: E402
-from lab.detector import Verdict  # noqa: E402
+from demo.story import STALE, Play, Story, StoryError
+from lab import Lab, LabError
+from lab.detector import Verdict
 
 # Without a terminal, a line of progress this often (seconds); on one, the line is rewritten as it comes.
 PROGRESS_INTERVAL = 20.0
@@ -95,7 +95,9 @@ def tell(story: Story, say: Narrator) -> None:
             here = story.play("assess", None)
             say.detail(verdict_line(here, "localhost"))
             manifest = booting.result()
-    say.detail(f"n1 runs {manifest['old']['release']}; {manifest['new']['release']} is in its package lists, not on its disk")
+    say.detail(
+        f"n1 runs {manifest['old']['release']}; {manifest['new']['release']} is in its package lists, not on its disk"
+    )
 
     with say.step("plant: kube-ipvs0 and flannel.1 without their makers, an advisory of the site's own"):
         story.plant()
@@ -103,7 +105,9 @@ def tell(story: Story, say: Narrator) -> None:
         story.freeze()
 
     with say.step("BEFORE: a real panic on a throw-away clone; meanwhile: assess, with root and without"):
-        crash, (assessed, blind) = say.pair(story.before_crash, lambda: (story.before_assess(), story.without_root()))
+        crash, (assessed, blind) = say.pair(
+            story.before_crash, lambda: (story.before_assess(), story.without_root())
+        )
     say.detail(*console(crash))
     say.line("      assess, as the operator sees it:")
     say.detail(*report_of(assessed))
@@ -120,7 +124,9 @@ def tell(story: Story, say: Narrator) -> None:
 
     with say.step("remediate: every fault, one reboot"):
         ticking = threading.Event()
-        clock = threading.Thread(target=tick, args=(say, ticking, "remediate runs (a real kernel is installed)"))
+        clock = threading.Thread(
+            target=tick, args=(say, ticking, "remediate runs (a real kernel is installed)")
+        )
         clock.start()
         try:
             cured = story.cure()
@@ -149,7 +155,10 @@ def tick(say: Narrator, stop: threading.Event, text: str) -> None:
 
 def console(verdict: Verdict) -> list[str]:
     """What the detector says and the console lines that decided."""
-    return [f"{verdict.verdict.replace('_', ' ').upper()} ({verdict.seconds:.0f} s): {verdict.because}", *verdict.evidence]
+    return [
+        f"{verdict.verdict.replace('_', ' ').upper()} ({verdict.seconds:.0f} s): {verdict.because}",
+        *verdict.evidence,
+    ]
 
 
 def report_of(seen: Play) -> list[str]:
@@ -177,8 +186,14 @@ def table(say: Narrator, before: Play, crash: Verdict, cured: Play, after: Play,
     row("", "before", "after")
     row("-" * 22, "-" * 36, "-" * 36)
     row("kernel", *(facts(seen)["fleetops_kernel"]["release"] for seen in (before, after)))
-    row("reserved", *(f"{facts(seen)['fleetops_kdump']['reservation']['bytes'] >> 20} MiB" for seen in (before, after)))
-    row("capture kernel panic=", *(facts(seen)["fleetops_kdump"]["capture"]["panic"] for seen in (before, after)))
+    row(
+        "reserved",
+        *(f"{facts(seen)['fleetops_kdump']['reservation']['bytes'] >> 20} MiB" for seen in (before, after)),
+    )
+    row(
+        "capture kernel panic=",
+        *(facts(seen)["fleetops_kdump"]["capture"]["panic"] for seen in (before, after)),
+    )
     row("stale links", links(before), links(after))
     row("open findings", len(before.open()), len(after.open()))
     row("assess: on a panic it", *(seen.host()["on_panic"]["outcome"] for seen in (before, after)))
@@ -192,7 +207,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="demo", description=__doc__)
     parser.add_argument("--lab", default="demo", help="name of the lab")
     parser.add_argument("--keep", action="store_true", help="leave the machine running")
-    parser.add_argument("--steps", nargs="+", metavar="STEP", help="only these methods of Story, without the telling")
+    parser.add_argument(
+        "--steps", nargs="+", metavar="STEP", help="only these methods of Story, without the telling"
+    )
     options = parser.parse_args()
     say = Narrator()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

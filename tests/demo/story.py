@@ -107,8 +107,15 @@ class Story:
         """Run a playbook of the collection as a user would, on a lab node or (None) on this very machine."""
         where = self.directory / f"{playbook}-{time.monotonic_ns()}"
         where.mkdir(parents=True)
-        inventory = ["-i", "localhost,", "-c", "local"] if node is None else ["-i", str(node.lab.inventory), "-u", user]
-        extra = {"fleetops_report_dir": str(where), "fleetops_advisories_dirs": [str(self.directory / "advisories")]}
+        inventory = (
+            ["-i", "localhost,", "-c", "local"]
+            if node is None
+            else ["-i", str(node.lab.inventory), "-u", user]
+        )
+        extra = {
+            "fleetops_report_dir": str(where),
+            "fleetops_advisories_dirs": [str(self.directory / "advisories")],
+        }
         if node is not None:
             extra["ansible_user"] = user
         (self.directory / "advisories").mkdir(exist_ok=True)
@@ -163,7 +170,10 @@ class Story:
         """A real panic on a throw-away clone: the incident, reproduced."""
         with self.clone("before") as node:
             verdict = crash(node, progress=self.say)
-        must(verdict.verdict == "hung", f"the panic hangs; the detector says {verdict.verdict}: {verdict.because}")
+        must(
+            verdict.verdict == "hung",
+            f"the panic hangs; the detector says {verdict.verdict}: {verdict.because}",
+        )
         return verdict
 
     def before_assess(self, node: Node | None = None) -> Play:
@@ -182,8 +192,14 @@ class Story:
             ("stale-link", "kube-ipvs0"),
             ("stale-link", "flannel.1"),
         }
-        must(set(seen.open()) == wanted, f"assess finds exactly {sorted(wanted)}, it found {sorted(seen.open())}")
-        must(all(f["status"] == "affected" for f in seen.open().values()), "each of them is affected, none unknown")
+        must(
+            set(seen.open()) == wanted,
+            f"assess finds exactly {sorted(wanted)}, it found {sorted(seen.open())}",
+        )
+        must(
+            all(f["status"] == "affected" for f in seen.open().values()),
+            "each of them is affected, none unknown",
+        )
         must(seen.host()["on_panic"]["outcome"] == "hangs", f"a panic hangs: {seen.host()['on_panic']}")
         severities = {name: seen.open()["stale-link", name]["severity"] for name in STALE}
         must(len(set(severities.values())) == 2, f"the two links are rated differently: {severities}")
@@ -222,9 +238,14 @@ class Story:
             must(node.boot_id() == boot_id, "the word holds without a reboot")
             seen = self.play("assess", node)
             must(("capture-may-hang", "capture") not in seen.open(), "the finding is gone")
-            must(seen.host()["on_panic"]["outcome"] == "reboots", f"a panic reboots: {seen.host()['on_panic']}")
+            must(
+                seen.host()["on_panic"]["outcome"] == "reboots", f"a panic reboots: {seen.host()['on_panic']}"
+            )
             verdict = crash(node, progress=self.say)
-        must(verdict.verdict == "came_back", f"it comes back; the detector says {verdict.verdict}: {verdict.because}")
+        must(
+            verdict.verdict == "came_back",
+            f"it comes back; the detector says {verdict.verdict}: {verdict.because}",
+        )
         must(not (verdict.dump or {}).get("complete"), "without a dump: the reservation is still too small")
         return seen, verdict
 
@@ -233,7 +254,10 @@ class Story:
         with self.clone("undo") as node:
             before = self._links(node)
             cure = self.play("cilium_cleanup", node)
-            must(cure.rc == 0 and cure.changed == 1, f"the clean-up changes the node once: rc {cure.rc}, {cure.changed}")
+            must(
+                cure.rc == 0 and cure.changed == 1,
+                f"the clean-up changes the node once: rc {cure.rc}, {cure.changed}",
+            )
             must(set(before) - set(self._links(node)) == set(STALE), "the links are gone")
             back = self.play("undo", node, "-e", "fleetops_undo_last=1")
             must(back.rc == 0, f"undo ends with 0, not {back.rc}")
@@ -271,7 +295,11 @@ class Story:
 
     def cured(self) -> None:
         """The new kernel runs, one boot lies between before and after, and the links were gone before it."""
-        node, new, before = self.node, Lab(self.lab).manifest()["new"]["release"], json.loads(self._noted.read_text())
+        node, new, before = (
+            self.node,
+            Lab(self.lab).manifest()["new"]["release"],
+            json.loads(self._noted.read_text()),
+        )
         boots = node.boots() - before["boots"]
         must(boots == 1, f"exactly one boot lies between before and after, not {boots}")
         must(node.ssh("uname -r").stdout.strip() == new, f"the node runs {new}")
@@ -296,7 +324,10 @@ class Story:
         boots = node.boots()
         before = read_state(node)
         seen = self.play("remediate", node)
-        must(seen.rc == 0 and seen.changed == 0, f"a second run changes nothing: rc {seen.rc}, changed {seen.changed}")
+        must(
+            seen.rc == 0 and seen.changed == 0,
+            f"a second run changes nothing: rc {seen.rc}, changed {seen.changed}",
+        )
         must(node.boots() == boots, "and reboots nothing")
         differences = compare(before, read_state(node))
         must(not differences, f"the machine is as it was: {differences}")
@@ -315,7 +346,10 @@ class Story:
         """The same real panic, watched by the same detector: a complete dump, and the node is back by itself."""
         node = self.node
         verdict = crash(node, progress=self.say)
-        must(verdict.verdict == "came_back", f"it comes back; the detector says {verdict.verdict}: {verdict.because}")
+        must(
+            verdict.verdict == "came_back",
+            f"it comes back; the detector says {verdict.verdict}: {verdict.because}",
+        )
         must((verdict.dump or {}).get("complete") is True, f"with a complete dump: {verdict.dump}")
         must(verdict.boot_id_after not in (None, verdict.boot_id_before), "on another boot")
         return verdict

@@ -14,8 +14,9 @@ from testinfra.host import Host
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tests"))
 
-from demo.story import STALE, Story  # noqa: E402
-from lab import Lab  # noqa: E402
+from demo.story import STALE, Story
+
+from lab import Lab
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,9 @@ def link(name: str, users: list[str], users_unknown: list[str]) -> dict[str, Any
 
 
 @pytest.mark.parametrize("gate", sorted(gates.GATES))
-@pytest.mark.parametrize("nothing", [None, {}, {"fleetops_kernel": None, "fleetops_kdump": None}, "unreachable"])
+@pytest.mark.parametrize(
+    "nothing", [None, {}, {"fleetops_kernel": None, "fleetops_kdump": None}, "unreachable"]
+)
 def test_every_gate_is_closed_and_not_false_when_nothing_was_read(gate: str, nothing: Any) -> None:
     options = {"want": RELEASE} if gate.startswith("kernel_") else {}
     verdict = gates.judge(nothing, gate, **options)
@@ -47,14 +49,18 @@ def test_every_gate_is_closed_and_not_false_when_nothing_was_read(gate: str, not
     assert "cannot tell" in verdict["reason"]
 
 
-@pytest.mark.parametrize(("running", "passed"), [(RELEASE, True), ("6.1.0-47-cloud-amd64", False), (None, None)])
+@pytest.mark.parametrize(
+    ("running", "passed"), [(RELEASE, True), ("6.1.0-47-cloud-amd64", False), (None, None)]
+)
 def test_kernel_running(running: str | None, passed: bool | None) -> None:
     verdict = gates.judge(facts(kernel={"release": running}), "kernel_running", want=RELEASE)
     assert verdict["passed"] is passed
 
 
 def test_an_unknown_gate_tells_the_reason_that_the_reader_gave() -> None:
-    look = facts(kernel={"next_boot": None, "unknown": {"next_boot": "Cannot read '/boot/grub/grub.cfg' (needs root)"}})
+    look = facts(
+        kernel={"next_boot": None, "unknown": {"next_boot": "Cannot read '/boot/grub/grub.cfg' (needs root)"}}
+    )
     verdict = gates.judge(look, "kernel_boots_next", want=RELEASE)
     assert verdict["passed"] is None
     assert "needs root" in verdict["reason"]
@@ -77,7 +83,9 @@ def test_capture_reboots(panic: int | None, passed: bool) -> None:
     ("users", "users_unknown", "passed"),
     [([], [], False), (["process flanneld"], [], True), ([], ["/var/lib/kubelet needs root"], None)],
 )
-def test_no_stale_links_judges_by_use(users: list[str], users_unknown: list[str], passed: bool | None) -> None:
+def test_no_stale_links_judges_by_use(
+    users: list[str], users_unknown: list[str], passed: bool | None
+) -> None:
     look = facts(links={"links": [link("flannel.1", users, users_unknown)]})
     assert gates.judge(look, "no_stale_links")["passed"] is passed
 

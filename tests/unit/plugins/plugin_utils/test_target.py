@@ -12,7 +12,13 @@ OLD, NEW = "6.1.0-47-cloud-amd64", "6.1.0-56-cloud-amd64"
 
 
 def facts(status: str = "ii", family: str | None = "debian") -> dict[str, Any]:
-    package = {"name": f"linux-image-{OLD}", "version": "6.1.170-3", "source": "", "source_version": "", "status": status}
+    package = {
+        "name": f"linux-image-{OLD}",
+        "version": "6.1.170-3",
+        "source": "",
+        "source_version": "",
+        "status": status,
+    }
     return {
         "fleetops_kernel": {
             "distro": {"id": family or "plan9", "version_id": "12", "codename": "bookworm", "family": family},
@@ -28,14 +34,18 @@ def test_release_and_package_name_the_same_kernel(asked: dict[str, str]) -> None
     assert target.kernel_target(facts(), **asked) == want
 
 
-@pytest.mark.parametrize(("status", "installed"), [("ii ", True), ("hi ", True), ("rc ", False), ("iF ", False)])
+@pytest.mark.parametrize(
+    ("status", "installed"), [("ii ", True), ("hi ", True), ("rc ", False), ("iF ", False)]
+)
 def test_only_a_whole_package_counts_as_installed(status: str, installed: bool) -> None:
     assert target.kernel_target(facts(status), release=OLD)["installed"] is installed
 
 
 @pytest.mark.parametrize("asked", [{}, {"release": NEW, "package": f"linux-image-{NEW}"}])
 def test_exactly_one_name_is_wanted(asked: dict[str, str]) -> None:
-    with pytest.raises(FleetopsError, match="exactly one of kernel_upgrade_release and kernel_upgrade_package"):
+    with pytest.raises(
+        FleetopsError, match="exactly one of kernel_upgrade_release and kernel_upgrade_package"
+    ):
         target.kernel_target(facts(), **asked)
 
 
