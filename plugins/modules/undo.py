@@ -203,7 +203,7 @@ def to_restore(host: Host, params: Mapping[str, Any]) -> Result:
     return Result(
         plan=list(undos),
         returned={"records": [shown(host, undo) for undo in undos]},
-        diff=[change for undo in undos for step in undo["restore"] for change in changes(host, step)],
+        diff=changes(host, undos),
     )
 
 
@@ -270,21 +270,26 @@ def shown(host: Host, undo: Undo) -> Dict[str, Any]:
     }
 
 
-def changes(host: Host, step: Mapping[str, Any]) -> List[Dict[str, str]]:
-    """What a step changes, as a diff shows it."""
-    if step["do"] in ("write_file", "remove_file"):
-        path, after = step["path"], step["text"] if step["do"] == "write_file" else ""
-        return [change(path, _undo.text_of(host, path) or "", after)]
-    if step["do"] == "add_link":
-        link = step["link"]
-        if host.exists(f"/sys/class/net/{link['name']}"):
-            return []
-        addresses = " ".join(f"{address['address']}/{address['prefixlen']}" for address in link["addresses"])
-        state = "UP" if link["up"] else "DOWN"
-        return [change("links", "", f"{link['name']}: {link['kind']} {state} {addresses}".rstrip() + "\n")]
-    if step["do"] == "remove_package":
-        return [change("packages", "".join(f"{name}\n" for name in step["names"]), "")]
-    return []
+def changes(host: Host, undos: List[Undo]) -> List[Dict[str, str]]:
+    """What these records change, step by step, as a diff shows it."""
+    now: Dict[str, str] = {}
+    found = []
+    for step in [step for undo in undos for step in undo["restore"]]:
+        if step["do"] in ("write_file", "remove_file"):
+            path, after = step["path"], step["text"] if step["do"] == "write_file" else ""
+            before = now.get(path, _undo.text_of(host, path) or "")
+            found.append(change(path, before, after))
+            now[path] = after
+        elif step["do"] == "add_link" and not host.exists(f"/sys/class/net/{step['link']['name']}"):
+            link = step["link"]
+            state = "UP" if link["up"] else "DOWN"
+            addresses = [f"{address['address']}/{address['prefixlen']}" for address in link["addresses"]]
+            found.append(
+                change("links", "", " ".join([f"{link['name']}: {link['kind']} {state}", *addresses]) + "\n")
+            )
+        elif step["do"] == "remove_package":
+            found.append(change("packages", "".join(f"{name}\n" for name in step["names"]), ""))
+    return found
 
 
 def change(what: str, before: str, after: str) -> Dict[str, str]:
