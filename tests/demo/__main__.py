@@ -89,12 +89,13 @@ def verdict_line(seen: Play, host: str = "n1") -> str:
 
 def tell(story: Story, say: Narrator) -> None:
     """The whole story; raises StoryError or LabError where it breaks."""
-    with say.step("assess this very machine, while the lab's machine starts"):
-        with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            booting = pool.submit(story.boot)
-            here = story.play("assess", None)
-            say.detail(verdict_line(here, "localhost"))
-            manifest = booting.result()
+    with (
+        say.step("assess this very machine, while the lab's machine starts"),
+        concurrent.futures.ThreadPoolExecutor(1) as pool,
+    ):
+        booting = pool.submit(story.boot)
+        say.detail(verdict_line(story.play("assess", None), "localhost"))
+        manifest = booting.result()
     say.detail(
         f"n1 runs {manifest['old']['release']}; {manifest['new']['release']} is in its package lists, not on its disk"
     )

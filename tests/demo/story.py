@@ -107,30 +107,19 @@ class Story:
         """Run a playbook of the collection as a user would, on a lab node or (None) on this very machine."""
         where = self.directory / f"{playbook}-{time.monotonic_ns()}"
         where.mkdir(parents=True)
-        inventory = (
-            ["-i", "localhost,", "-c", "local"]
-            if node is None
-            else ["-i", str(node.lab.inventory), "-u", user]
-        )
-        extra = {
+        extra: dict[str, Any] = {
             "fleetops_report_dir": str(where),
             "fleetops_advisories_dirs": [str(self.directory / "advisories")],
         }
-        if node is not None:
+        if node is None:
+            inventory = ["-i", "localhost,", "-c", "local"]
+        else:
+            inventory = ["-i", str(node.lab.inventory)]
             extra["ansible_user"] = user
         (self.directory / "advisories").mkdir(exist_ok=True)
         start = time.monotonic()
-        done = subprocess.run(
-            [str(CHECKOUT / ".venv/bin/ansible-playbook"), f"fleetops.kernel.{playbook}", *inventory]
-            + ["-e", json.dumps(extra), *arguments],
-            cwd=where,
-            env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_PIPELINING": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        words = [f"fleetops.kernel.{playbook}", *inventory, "-e", json.dumps(extra), *arguments]
+        done = _run("ansible-playbook", *words, cwd=where)
         (where / "output.txt").write_text(done.stdout)
         recap = done.stdout.partition("PLAY RECAP")[2]
         written = where / f"{playbook}.json"
@@ -230,11 +219,9 @@ class Story:
         """The same small reservation with panic= in the capture kernel's words, and no reboot: it comes back."""
         with self.clone("word") as node:
             boot_id = node.boot_id()
-            vars_file = self.directory / "word.yml"
-            vars_file.write_text(
-                "- hosts: all\n  gather_facts: false\n  tasks:\n    - fleetops.kernel.kdump_cmdline:\n        panic: 10\n"
+            self._ansible(
+                "all", "-i", str(node.lab.inventory), "-m", "fleetops.kernel.kdump_cmdline", "-a", "panic=10"
             )
-            self._ansible("ansible-playbook", "-i", str(node.lab.inventory), str(vars_file))
             must(node.boot_id() == boot_id, "the word holds without a reboot")
             seen = self.play("assess", node)
             must(("capture-may-hang", "capture") not in seen.open(), "the finding is gone")
@@ -385,17 +372,24 @@ class Story:
         return found
 
     @staticmethod
-    def _ansible(program: str, *arguments: str) -> str:
-        done = subprocess.run(
-            [str(CHECKOUT / ".venv/bin" / program), *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        must(done.returncode == 0, f"{program} {' '.join(arguments)} ends with 0:\n{done.stdout[-3000:]}")
-        return done.stdout
+    def _ansible(*arguments: str) -> None:
+        """One module on one node."""
+        done = _run("ansible", *arguments, cwd=CHECKOUT)
+        must(done.returncode == 0, f"ansible {' '.join(arguments)} ends with 0:\n{done.stdout[-3000:]}")
+
+
+def _run(program: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """A program of the checkout's own environment, both outputs in one text."""
+    return subprocess.run(
+        [str(CHECKOUT / ".venv/bin" / program), *arguments],
+        cwd=cwd,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_PIPELINING": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
 
 
 def site_advisory(manifest: dict[str, Any]) -> str:

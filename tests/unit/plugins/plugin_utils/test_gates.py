@@ -97,5 +97,5 @@ def test_a_named_link_must_be_gone_whoever_uses_it() -> None:
 
 
 def test_an_unknown_name_is_an_error_that_lists_the_known() -> None:
-    with pytest.raises(FleetopsError, match="no gate 'kernel_runs': expected one of .*kernel_running"):
+    with pytest.raises(FleetopsError, match=r"no gate 'kernel_runs': expected one of .*kernel_running"):
         gates.judge({}, "kernel_runs")
