@@ -168,12 +168,12 @@ class Lab:
                 asked = {"zone": wanted[name], "flavour": flavour, "memory": memory, "smp": smp}
                 self._same(there[name].spec, {**asked, "crashkernel": crashkernel})
             fresh = [name for name in wanted if name not in there]
-            image = build(flavour, crashkernel)
-            accel = choose(image.vmlinuz)
+            image = build(flavour, crashkernel) if fresh else None
+            accel = choose(image.vmlinuz) if image else ""
             self._supervise(tie)
             with phase(f"{len(fresh)} node(s) started, {len(wanted) - len(fresh)} reused"):
-                for name in fresh:
-                    cores = smp or (2 if len(wanted) == 1 else 1)
+                cores = smp or (2 if len(wanted) == 1 else 1)
+                for name in fresh if image else ():
                     self._create(name, wanted[name], image, accel, memory or DEFAULT_MEMORY, cores)
                 for name in wanted:
                     if name in there and there[name].status()["state"] == "off":

@@ -294,8 +294,8 @@ def good_run(node: Node) -> float:
 
 def _remember_good_run(node: Node, seconds: float) -> None:
     runs = _good_runs()
-    # Never below a floor: one lucky run on an idle machine must not make the next one on a busy machine "hung".
-    runs[_good_key(node)] = max(round(seconds, 1), _DEFAULT_GOOD_RUN[node.spec.accel] / 2)
+    # Never below the default: a run on an idle machine must not make the next one on a busy machine "hung".
+    runs[_good_key(node)] = max(round(seconds, 1), _DEFAULT_GOOD_RUN[node.spec.accel])
     path = cache_root() / "good_runs.json"
     fresh = path.with_suffix(".new")
     fresh.write_text(json.dumps(runs, indent=1) + "\n")
