@@ -16,7 +16,7 @@ INSTALLED = ("ii", "hi")
 
 
 def kernel_target(facts: Mapping[str, Any], release: str = "", package: str = "") -> dict[str, Any]:
-    """``{release, package, installed}`` of the kernel that is asked for by exactly one of the two names."""
+    """``{release, package, installed, package_manager}`` of the kernel that exactly one of the two names asks for."""
     if bool(release) == bool(package):
         raise FleetopsError(
             "Name the kernel by exactly one of kernel_upgrade_release and kernel_upgrade_package: "
@@ -42,7 +42,12 @@ def kernel_target(facts: Mapping[str, Any], release: str = "", package: str = ""
         found["release"] == release and found["package"] and found["package"]["status"].strip() in INSTALLED
         for found in kernel["installed"]
     )
-    return {"release": release, "package": package, "installed": installed}
+    return {
+        "release": release,
+        "package": package,
+        "installed": installed,
+        "package_manager": platform.PACKAGE_MANAGER,
+    }
 
 
 def crashkernel_size(facts: Mapping[str, Any], size: str) -> str:

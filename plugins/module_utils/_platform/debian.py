@@ -22,6 +22,8 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._types import Next
 
 FAMILY = "debian"
 IDS = frozenset({"debian", "ubuntu"})
+# What ansible.builtin.package is to use: left to itself, it asks the node again at every call.
+PACKAGE_MANAGER = "apt"
 
 GRUB_CFG = "/boot/grub/grub.cfg"
 GRUBENV = "/boot/grub/grubenv"

@@ -30,7 +30,7 @@ def facts(status: str = "ii", family: str | None = "debian") -> dict[str, Any]:
 
 @pytest.mark.parametrize("asked", [{"release": NEW}, {"package": f"linux-image-{NEW}"}])
 def test_release_and_package_name_the_same_kernel(asked: dict[str, str]) -> None:
-    want = {"release": NEW, "package": f"linux-image-{NEW}", "installed": False}
+    want = {"release": NEW, "package": f"linux-image-{NEW}", "installed": False, "package_manager": "apt"}
     assert target.kernel_target(facts(), **asked) == want
 
 
