@@ -103,7 +103,7 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._errors import Fle
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result, execute
 from ansible_collections.fleetops.kernel.plugins.module_utils._readers import kdump
-from ansible_collections.fleetops.kernel.plugins.module_utils._rules import cmdline, shellvar
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import cmdline, diff, shellvar
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import KdumpFacts, Undo
 
 NAME = "kdump_cmdline"
@@ -144,7 +144,7 @@ def run(host: Host, params: Mapping[str, Any]) -> Result:
                 "loaded": facts["capture"]["loaded"],
             }
         ]
-    result.diff = {"before_header": path, "after_header": path, "before": text, "after": new_text}
+    result.diff = diff.part(path, text, new_text)
     return result
 
 

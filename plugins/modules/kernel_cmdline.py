@@ -125,7 +125,12 @@ from ansible_collections.fleetops.kernel.plugins.module_utils import _guard, _re
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result, execute
-from ansible_collections.fleetops.kernel.plugins.module_utils._rules import cmdline, crashkernel, grubdefault
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import (
+    cmdline,
+    crashkernel,
+    diff,
+    grubdefault,
+)
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Undo
 
 NAME = "kernel_cmdline"
@@ -133,6 +138,7 @@ SPEC: Dict[str, Any] = {
     option: {"type": "list", "elements": "str", "default": []} for option in ("present", "absent", "replace")
 }
 PROC_CMDLINE = "/proc/cmdline"
+BOOT_ENTRIES = "boot entries"
 GRUB_DEFAULTS = "/etc/default/grub"
 GRUB_DEFAULTS_MORE = "/etc/default/grub.d/*.cfg"
 # COMMAND_LINE_SIZE of x86 and arm64 (arch/*/include/uapi/asm/setup.h), with its final NUL: what is longer is cut.
@@ -154,20 +160,25 @@ def run(host: Host, params: Mapping[str, Any]) -> Result:
         new_text = grubdefault.render(grubdefault.declare(declared(path, text), outstanding(then, wanted)))
         then = predict(now, variables, evaluate(host, path, new_text))
         complain(then, wanted, "Nothing was changed", "would not say what was declared")
-    result = Result(
+    changes = new_text != text or bool(unmet(now, wanted))
+    then = then if changes else now
+    plan = {
+        "platform": platform,
+        "path": path,
+        "before": text,
+        "text": new_text,
+        "now": now,
+        "wanted": wanted,
+    }
+    return Result(
+        plan=[plan] if changes else [],
         returned={
-            "entries": [shown(entry) for entry in now],
+            "entries": [shown(entry) for entry in then],
             "reboot_required": bool(cmdline.unmet(running, wanted)),
             "undo": None,
-        }
+        },
+        diff=[diff.part(path, text, new_text), diff.part(BOOT_ENTRIES, described(now), described(then))],
     )
-    if new_text != text or unmet(now, wanted):
-        result.plan = [
-            {"platform": platform, "path": path, "before": text, "text": new_text, "wanted": wanted}
-        ]
-        result.returned["entries"] = [shown(entry) for entry in then]
-    result.diff = diff(path, text, new_text, now, then if result.plan else now)
-    return result
 
 
 def apply(host: Host, params: Mapping[str, Any], result: Result) -> Dict[str, Any]:
@@ -195,7 +206,7 @@ def apply(host: Host, params: Mapping[str, Any], result: Result) -> Dict[str, An
             _restore.after_failure(host, undo, error)
         raise
     if isinstance(result.diff, list):
-        result.diff[-1]["after"] = described(after)
+        result.diff[-1] = diff.part(BOOT_ENTRIES, described(step["now"]), described(after))
     return {
         "entries": [shown(entry) for entry in after],
         "undo": undo["id"] if undo else written_by(host, path, text),
@@ -313,17 +324,6 @@ def shown(entry: Mapping[str, Any]) -> Dict[str, Any]:
 def described(found: List[Dict[str, Any]]) -> str:
     """The entries as a diff shows them."""
     return "".join(f"{entry['title']}: {' '.join(entry['cmdline'])}\n" for entry in found)
-
-
-def diff(
-    path: str, before: str, after: str, now: List[Dict[str, Any]], then: List[Dict[str, Any]]
-) -> List[Dict[str, str]]:
-    """The drop-in, and what becomes of the boot entries."""
-    lines = {"before": described(now), "after": described(then)}
-    return [
-        {"before_header": path, "after_header": path, "before": before, "after": after},
-        {"before_header": "boot entries", "after_header": "boot entries", **lines},
-    ]
 
 
 def main() -> None:

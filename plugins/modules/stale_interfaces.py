@@ -142,6 +142,7 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._errors import Fle
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result, execute
 from ansible_collections.fleetops.kernel.plugins.module_utils._readers import links as reader
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import diff
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import links as rules
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Link
 
@@ -180,12 +181,11 @@ def run(host: Host, params: Mapping[str, Any]) -> Result:
             "kept": [{"name": link["name"], "reason": judgement["reason"]} for link, judgement in others],
             "undo": None,
         },
-        diff={
-            "before_header": "links",
-            "after_header": "links",
-            "before": "".join(described(link) for link, _judgement in judged),
-            "after": "".join(described(link) for link, _judgement in judged if link not in stale),
-        },
+        diff=diff.part(
+            "links",
+            "".join(described(link) for link, _judgement in judged),
+            "".join(described(link) for link, _judgement in judged if link not in stale),
+        ),
     )
 
 

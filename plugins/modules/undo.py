@@ -138,6 +138,7 @@ from ansible_collections.fleetops.kernel.plugins.module_utils import _guard, _ne
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result, execute
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import diff
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Undo
 
 SPEC: Dict[str, Any] = {
@@ -278,23 +279,20 @@ def changes(host: Host, undos: List[Undo]) -> List[Dict[str, str]]:
         if step["do"] in ("write_file", "remove_file"):
             path, after = step["path"], step["text"] if step["do"] == "write_file" else ""
             before = now.get(path, _undo.text_of(host, path) or "")
-            found.append(change(path, before, after))
+            found.append(diff.part(path, before, after))
             now[path] = after
         elif step["do"] == "add_link" and not host.exists(f"/sys/class/net/{step['link']['name']}"):
             link = step["link"]
             state = "UP" if link["up"] else "DOWN"
             addresses = [f"{address['address']}/{address['prefixlen']}" for address in link["addresses"]]
             found.append(
-                change("links", "", " ".join([f"{link['name']}: {link['kind']} {state}", *addresses]) + "\n")
+                diff.part(
+                    "links", "", " ".join([f"{link['name']}: {link['kind']} {state}", *addresses]) + "\n"
+                )
             )
         elif step["do"] == "remove_package":
-            found.append(change("packages", "".join(f"{name}\n" for name in step["names"]), ""))
+            found.append(diff.part("packages", "".join(f"{name}\n" for name in step["names"]), ""))
     return found
-
-
-def change(what: str, before: str, after: str) -> Dict[str, str]:
-    """One part of a diff."""
-    return {"before_header": what, "after_header": what, "before": before, "after": after}
 
 
 def main() -> None:
