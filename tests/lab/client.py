@@ -173,7 +173,8 @@ class Lab:
             self._supervise(tie)
             with phase(f"{len(fresh)} node(s) started, {len(wanted) - len(fresh)} reused"):
                 cores = smp or (2 if len(wanted) == 1 else 1)
-                for name in fresh if image else ():
+                for name in fresh:
+                    assert image
                     self._create(name, wanted[name], image, accel, memory or DEFAULT_MEMORY, cores)
                 for name in wanted:
                     if name in there and there[name].status()["state"] == "off":

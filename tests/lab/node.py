@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import socket
 import subprocess
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .client import Lab
 
 Progress = Callable[[str], None]
+_TERMINAL = re.compile(r"\r|\x1b[\[(][0-9;?]*[A-Za-z]")
 
 
 def silent(line: str) -> None:
@@ -65,12 +67,12 @@ class Node:
         return self.console.stat().st_size if self.console.exists() else 0
 
     def console_text(self, since: int = 0) -> str:
-        """The console's text from a place on, without carriage returns."""
+        """The console's text from a place (a byte) on, without carriage returns and a terminal's orders."""
         if not self.console.exists():
             return ""
         with self.console.open("rb") as handle:
             handle.seek(since)
-            return handle.read().decode(errors="replace").replace("\r", "")
+            return _TERMINAL.sub("", handle.read().decode(errors="replace"))
 
     def status(self) -> dict[str, Any]:
         """As the supervisor sees it: state (running, off), boots, pid, link, and the specification."""
