@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs on the machine that is captured: reads it with the collection's own readers, and keeps what they saw.
+
+Everything goes through one `Recorder`. What it hands to the readers is already without secrets, so that the tree it
+writes reads exactly as the machine did. Python 3.8 and the standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import sys
+import tarfile
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ansible_collections.fleetops.kernel.plugins.module_utils import _platform
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
+    FleetopsError,
+    Missing,
+    Unreadable,
+)
+from ansible_collections.fleetops.kernel.plugins.module_utils._host import CAPTURE_FILE, Host
+from ansible_collections.fleetops.kernel.plugins.module_utils._readers import kdump, kernel, links
+
+LIVE_FACTS = ".live.json"
+# A file above this is known by its size only.
+LARGEST = 256 * 1024
+
+# What must never leave a machine, whoever asks for it.
+FORBIDDEN = re.compile(r"/etc/(shadow|gshadow)|/etc/ssh/ssh_host|/\.ssh/|/etc/(ssl/private|kubernetes/pki)/")
+# (path, what, instead)
+SCRUBS: tuple[tuple[str, str, bytes], ...] = (
+    (r"/etc/machine-id|/var/lib/dbus/machine-id", r"[0-9a-f]{32}", b"0" * 32),
+    (r"/etc/default/kdump-tools", r"(?<=FTP_PASSWORD=)\S+", b'"left-out"'),
+    (r"/proc/cmdline|/var/crash/kexec_cmd", r"(?<= -- )[^\n\"]+", b"init-arguments-left-out"),
+    (r"/proc/version", r"(?<=\()[\w.-]+@[\w.-]+(?=\))", b"builder@host"),
+)
+
+
+def scrub(path: str, data: bytes) -> bytes:
+    """A file's content without what identifies or lets in."""
+    for where, what, instead in SCRUBS:
+        if re.fullmatch(where, path):
+            data = re.sub(what.encode(), lambda _match, text=instead: text, data)  # type: ignore[misc]
+    return data
+
+
+class Recorder(Host):
+    """A Host that remembers what it was asked and what it answered."""
+
+    def __init__(self, root: str = "/") -> None:
+        super().__init__(root)
+        self.files: dict[str, bytes] = {}
+        self.notes: dict[str, Any] = {
+            "machine": None,
+            "is_root": self.is_root,
+            "commands": {},
+            "listings": {},
+            "globs": {},
+            "exists": [],
+            "sizes": {},
+            "mtimes": {},
+            "disks": {},
+            "unreadable": {},
+        }
+
+    def read_bytes(self, path: str, offset: int = 0, size: int = -1) -> bytes:
+        if FORBIDDEN.search(path):
+            raise Unreadable(f"'{path}' is not for a capture", path=path)
+        data = scrub(path, self._noted(path, super().read_bytes, path, offset, size))
+        if offset == 0 and size == -1:
+            if len(data) > LARGEST:
+                raise FleetopsError(f"'{path}' is read whole, but too large for a capture: {len(data)} bytes")
+            self.files[path] = data
+        else:
+            # A head and a tail: side by side in a small file, they read as the ends of the large one.
+            kept = self.files.get(path, b"")
+            self.files[path] = kept + data if offset < 0 else data + kept
+        return data
+
+    def exists(self, path: str) -> bool:
+        found = bool(self._noted(path, super().exists, path))
+        if found:
+            self.notes["exists"].append(path)
+        return found
+
+    def size(self, path: str) -> int:
+        found = int(self._noted(path, super().size, path))
+        self.notes["sizes"][path] = found
+        return found
+
+    def mtime(self, path: str) -> float:
+        found = float(self._noted(path, super().mtime, path))
+        self.notes["mtimes"][path] = found
+        return found
+
+    def listdir(self, path: str) -> list[str]:
+        names: list[str] = self._noted(path, super().listdir, path)
+        if path == "/proc":
+            # Kernel threads are a hundred files that tell nothing, but for the one that proves whose /proc it is.
+            names = [
+                name for name in names if name.isdigit() and (name in ("1", "2") or self._is_program(name))
+            ]
+        self.notes["listings"][path] = names
+        return names
+
+    def glob(self, pattern: str) -> list[str]:
+        found = super().glob(pattern)
+        self.notes["globs"][pattern] = found
+        return found
+
+    def disk(self, path: str) -> tuple[int, int]:
+        total, free = self._noted(path, super().disk, path)
+        self.notes["disks"][path] = {"total": total, "free": free}
+        return total, free
+
+    def machine(self) -> str:
+        self.notes["machine"] = super().machine()
+        return str(self.notes["machine"])
+
+    def run(self, argv: Sequence[str], ok: Sequence[int] = (0,), env: dict[str, str] | None = None) -> str:
+        try:
+            return super().run(argv, ok, env)
+        except Missing:
+            self.notes["commands"][" ".join(argv)] = {"missing": True}
+            raise
+
+    def _checked(  # type: ignore[override]
+        self, argv: Sequence[str], rc: int, stdout: str, stderr: str, ok: Sequence[int]
+    ) -> str:
+        self.notes["commands"][" ".join(argv)] = {"rc": rc, "stdout": stdout, "stderr": stderr}
+        return Host._checked(argv, rc, stdout, stderr, ok)
+
+    def _is_program(self, pid: str) -> bool:
+        try:
+            return bool(super().read_bytes(f"/proc/{pid}/cmdline"))
+        except FleetopsError:
+            return False
+
+    def _noted(self, path: str, question: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return question(*args)
+        except Unreadable as error:
+            reason = re.sub(rf"^Cannot read '{re.escape(path)}': ", "", error.msg)
+            self.notes["unreadable"][path] = reason
+            raise
+
+    def tree(self) -> dict[str, bytes]:
+        """The files to write, the notes among them."""
+        found = {path.lstrip("/"): data for path, data in self.files.items()}
+        self.notes["exists"] = sorted({path for path in self.notes["exists"] if path not in self.files})
+        notes = {key: value for key, value in self.notes.items() if value not in ({}, [], None)}
+        found[CAPTURE_FILE] = json.dumps(notes, indent=1, sort_keys=True).encode() + b"\n"
+        return found
+
+
+def read(host: Host) -> dict[str, Any]:
+    """What the modules of the collection read, those that change something included."""
+    facts: dict[str, Any] = {
+        "fleetops_kernel": kernel.read(host),
+        "fleetops_kdump": kdump.read(host),
+        "fleetops_links": links.read(host),
+    }
+    platform = _platform.select(facts["fleetops_kernel"]["distro"])
+    if platform is not None:
+        for question in (platform.kdump_append, _grub_defaults):
+            with contextlib.suppress(FleetopsError):
+                question(host)
+    return facts
+
+
+def _grub_defaults(host: Host) -> None:
+    for path in ["/etc/default/grub", *host.glob("/etc/default/grub.d/*.cfg")]:
+        host.read(path)
+
+
+def main() -> None:
+    """Write the tree as a tar archive to the standard output."""
+    recorder = Recorder()
+    facts = read(recorder)
+    entries = recorder.tree()
+    entries[LIVE_FACTS] = json.dumps(facts).encode()
+    with tarfile.open(fileobj=sys.stdout.buffer, mode="w|") as archive:
+        for name, data in sorted(entries.items()):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(data), 0o644
+            archive.addfile(entry, io.BytesIO(data))
+
+
+if __name__ == "__main__":
+    main()
