@@ -30,6 +30,8 @@ UNPACKED_RATIO = 4
 # systemd, udev and makedumpfile from the real root: at 112 MiB a dump was seen, so this is margin, not need.
 USER_SPACE = 64 * MIB
 
+# The next kernel's initrd is not this one's: a tenth more keeps the verdict when it grows a little.
+SAFE_GROWTH = 10
 SAFE_GRAIN = 32 * MIB
 SAFE_AT_LEAST = 192 * MIB
 SAFE_WITHOUT_INITRD = 256 * MIB
@@ -164,7 +166,8 @@ def safe_size(kernel: KernelFacts, kdump: KdumpFacts) -> str:
         )
     if kdump["capture"]["initrd_bytes"] is None:
         return f"{SAFE_WITHOUT_INITRD // MIB}M"
-    enough = _round_up(estimate(kernel, kdump)["fits_from"], SAFE_GRAIN)
+    grown = (1 + UNPACKED_RATIO) * kdump["capture"]["initrd_bytes"] // SAFE_GROWTH
+    enough = _round_up(estimate(kernel, kdump)["fits_from"] + grown, SAFE_GRAIN)
     return f"{max(SAFE_AT_LEAST, enough) // MIB}M"
 
 
