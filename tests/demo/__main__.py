@@ -115,9 +115,9 @@ def tell(story: Story, say: Narrator) -> None:
     say.detail(f"without root: {len(blind.open())} of its answers are unknown, each with that reason")
 
     with say.step("remediate --check --diff on a clone; on another, panic= alone and the same panic"):
-        (checked, _), (_, word) = say.pair(story.check_mode, story.panic_word_alone)
-    say.detail(f"check mode announced {checked.changed} changes, and the machine is as it was")
-    say.detail(*console(word))
+        check, alone = say.pair(story.check_mode, story.panic_word_alone)
+    say.detail(f"check mode announced {check[0].changed} changes, and the machine is as it was")
+    say.detail(*console(alone[1]))
 
     with say.step("undo on a clone; on another, the control: only a reboot"):
         restored, control = say.pair(story.undo, story.control)

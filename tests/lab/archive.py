@@ -112,7 +112,7 @@ def _ask(flavour: str) -> Archive:
             f"the archive has {len(kernels)} kernel(s) of flavour {flavour}; an old and a new one are needed"
         )
     old, new = (
-        Kernel(release, package, _version(package)) for _, release, package in (kernels[0], kernels[-1])
+        Kernel(release, package, _version(package)) for _key, release, package in (kernels[0], kernels[-1])
     )
     meta_name = f"linux-image-{middle}amd64"
     try:

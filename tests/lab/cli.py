@@ -18,7 +18,7 @@ from .image import build
 
 def _nodes(text: str) -> dict[str, str]:
     pairs = [item.partition(":") for item in text.split(",") if item]
-    return {name: zone or "zone_a" for name, _, zone in pairs}
+    return {name: zone or "zone_a" for name, _colon, zone in pairs}
 
 
 def _build(options: argparse.Namespace) -> int:

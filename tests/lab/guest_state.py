@@ -67,7 +67,7 @@ def files() -> dict[str, object]:
 def sysctls() -> dict[str, str]:
     """Every readable file below /proc/sys."""
     found = {}
-    for folder, _, names in os.walk("/proc/sys"):
+    for folder, _folders, names in os.walk("/proc/sys"):
         for name in names:
             path = os.path.join(folder, name)
             # write-only ones; reading vm.stat_refresh does something
@@ -87,7 +87,7 @@ def links() -> dict[str, object]:
 def packages() -> dict[str, str]:
     """Version and dpkg status (what is wanted, what is) of every package dpkg knows."""
     listed = run("dpkg-query", "-W", "-f", "${binary:Package}\t${Version}\t${Status}\n")
-    return {name: rest for name, _, rest in (line.partition("\t") for line in listed.splitlines())}
+    return {name: rest for name, _tab, rest in (line.partition("\t") for line in listed.splitlines())}
 
 
 def state() -> dict[str, object]:

@@ -110,7 +110,9 @@ class Machine:
         await asyncio.wait([self._life], timeout=20)
 
     async def reset(self) -> None:
-        """Press the reset button."""
+        """Press the reset button; LabError when it is off."""
+        if self.state != "running":
+            raise LabError(f"{self.spec.name} is {self.state}")
         self._finish("host reset")
 
     async def _start(self, incoming: Path | None) -> None:
@@ -204,7 +206,7 @@ class Machine:
 
     async def net(self, up: bool) -> None:
         """Plug the network cable in or out."""
-        await self.qmp.call("set_link", name="nic0", up=up)
+        await self.qmp.call("set_link", **{"name": "nic0", "up": up})
         self.link_up = up
         self.log("net", "up" if up else "down")
 
@@ -319,7 +321,6 @@ class Supervisor:
             await machine.cut("power cycle")
             await machine.on()
         elif action == "reset":
-            _ = machine.qmp  # says so when it is off
             await machine.reset()
         else:
             raise LabError(f"unknown power action {action!r}")

@@ -84,7 +84,7 @@ def entries(nodes: List[Node]) -> List[BootEntry]:
         if node.children is not None:
             found += entries(node.children)
             continue
-        kernel, _, rest = (node.linux or "").partition(" ")
+        kernel, _space, rest = (node.linux or "").partition(" ")
         # Variables of the menu itself, such as Ubuntu's $vt_handoff, are no words of the kernel.
         words = [word for word in cmdline.tokenise(rest) if not word.startswith("$")]
         found.append(

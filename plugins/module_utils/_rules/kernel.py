@@ -90,7 +90,7 @@ def debian_version_of(proc_version: str) -> Optional[str]:
     ``#122-Ubuntu`` are ``5.15.0-112.122``, ``#122~20.04.1-Ubuntu`` is ``5.15.0-112.122~20.04.1``.
     """
     # Only behind the '#': the compiler before it has a Debian version of its own.
-    before, _, build = proc_version.partition(" #")
+    before, _hash, build = proc_version.partition(" #")
     debian = re.search(r"\bDebian (\d\S*) \(\d{4}-\d\d-\d\d\)", build)
     if debian:
         return debian.group(1)
