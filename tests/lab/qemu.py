@@ -145,19 +145,19 @@ class Qmp:
                 future.set_exception(LabError("qemu has ended"))
         self._pending.clear()
 
-    async def call(self, name: str, /, seconds: float = 30, **arguments: Any) -> Any:
+    async def call(self, command: str, /, seconds: float = 30, **arguments: Any) -> Any:
         """Run a command and return its result."""
         if self._writer is None or (self._task and self._task.done()):
             raise LabError("qemu is not running")
         self._number += 1
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._pending[self._number] = future
-        message = {"execute": name, "id": self._number, "arguments": arguments}
+        message = {"execute": command, "id": self._number, "arguments": arguments}
         self._writer.write(json.dumps(message).encode() + b"\n")
         try:
             return await asyncio.wait_for(future, seconds)
         except TimeoutError:
-            raise LabError(f"qemu does not answer {name} within {seconds:.0f} s") from None
+            raise LabError(f"qemu does not answer {command} within {seconds:.0f} s") from None
 
     def close(self) -> None:
         """Give the connection up."""

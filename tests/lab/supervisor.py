@@ -206,7 +206,7 @@ class Machine:
 
     async def net(self, up: bool) -> None:
         """Plug the network cable in or out."""
-        await self.qmp.call("set_link", **{"name": "nic0", "up": up})
+        await self.qmp.call("set_link", name="nic0", up=up)
         self.link_up = up
         self.log("net", "up" if up else "down")
 
