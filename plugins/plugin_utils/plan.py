@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Who is cured, in which order, how many at once? Pure.
+
+Only what is certain is cured: findings that are ``unknown`` are reported, and left to a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict
+
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import crashkernel
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kernel as kernel_rules
+from ansible_collections.fleetops.kernel.plugins.module_utils._types import Finding, Step
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.records import Record, natural
+
+# The roles that a playbook imports, in the order of cure: what needs no reboot first, the kernel last.
+ROLES = ("cilium_migration_cleanup", "crashkernel", "kernel_upgrade")
+# Variables that take effect at the next boot only.
+REBOOT = ("kernel_upgrade_release", "kernel_upgrade_package", "crashkernel_size")
+# Two names for the same thing: a role takes one of them.
+EITHER = ("kernel_upgrade_release", "kernel_upgrade_package")
+
+
+class Plan(TypedDict):
+    """``order`` names the hosts of ``steps``; ``serial`` is for Ansible: one batch per wave.
+
+    ``skipped`` are hosts that could not be judged, with the reason.
+    """
+
+    steps: list[Step]
+    order: list[str]
+    serial: list[int]
+    skipped: dict[str, str]
+
+
+def make(records: Mapping[str, Record]) -> Plan:
+    """One step for each host with something to cure: zone after zone, one node at a time."""
+    skipped: dict[str, str] = {}
+    steps: list[Step] = []
+    for host, record in records.items():
+        why = record["unreachable"] or record["unreadable"]
+        if why:
+            skipped[host] = why
+            continue
+        step = step_of(record)
+        if step is not None:
+            steps.append(step)
+    steps.sort(key=lambda step: (natural(step["zone"]), natural(step["host"])))
+    for wave, step in enumerate(steps):
+        step["wave"] = wave
+    # Ansible refuses an empty list.
+    serial = [1] * max(1, len(steps))
+    return {"steps": steps, "order": [step["host"] for step in steps], "serial": serial, "skipped": skipped}
+
+
+def step_of(record: Record) -> Step | None:
+    """What one host needs; None when nothing can be cured. Raises FleetopsError for remedies that do not fit."""
+    roles: dict[str, dict[str, Any]] = {}
+    givers: dict[tuple[str, str], str] = {}
+    because: list[str] = []
+    for finding in record["findings"]:
+        remedy = finding["remedy"]
+        if finding["status"] != "affected" or remedy is None:
+            continue
+        if remedy["role"] not in ROLES:
+            raise FleetopsError(
+                f"{record['host']}: {key_of(finding)} wants the role '{remedy['role']}', which no playbook knows: "
+                f"expected one of {', '.join(ROLES)}"
+            )
+        because.append(key_of(finding))
+        _merge(record["host"], roles.setdefault(remedy["role"], {}), givers, finding)
+    if not roles:
+        return None
+    return {
+        "host": record["host"],
+        "zone": record["zone"],
+        "wave": 0,
+        "roles": {role: roles[role] for role in ROLES if role in roles},
+        "because": because,
+        "reboot": any(name in REBOOT for variables in roles.values() for name in variables),
+    }
+
+
+def key_of(finding: Finding) -> str:
+    """How a finding is named."""
+    return f"{finding['id']}:{finding['subject']}"
+
+
+# --- one role, wanted by several findings ------------------------------------------------------------
+
+
+def _merge(host: str, merged: dict[str, Any], givers: dict[tuple[str, str], str], finding: Finding) -> None:
+    """Add the variables of a finding's remedy to those of its role; the stricter value stays."""
+    remedy = finding["remedy"]
+    assert remedy is not None
+    for name, value in remedy["vars"].items():
+        rival = next(
+            (other for other in EITHER if name in EITHER and other != name and other in merged), None
+        )
+        clash = rival or (name if name in merged else None)
+        if clash is None:
+            merged[name] = value
+            givers[remedy["role"], name] = key_of(finding)
+            continue
+        giver = givers[remedy["role"], clash]
+        both = f"{host}: {giver} wants {clash}={merged[clash]}, {key_of(finding)} wants {name}={value}"
+        try:
+            stricter = _same(None, value) if rival else STRICTER.get(name, _same)(merged[name], value)
+        except FleetopsError as error:
+            raise FleetopsError(f"{both}: {error.msg}", findings=[giver, key_of(finding)]) from error
+        if stricter != merged[name]:
+            merged[name] = stricter
+            givers[remedy["role"], name] = key_of(finding)
+
+
+def _same(one: Any, other: Any) -> Any:
+    if one != other:
+        raise FleetopsError("these cannot be had together")
+    return one
+
+
+def _larger_size(one: str, other: str) -> str:
+    if one == other:
+        return one
+    try:
+        return max(one, other, key=crashkernel.parse_size)
+    except FleetopsError as error:
+        raise FleetopsError("only plain sizes can be compared") from error
+
+
+def _newer_release(one: str, other: str) -> str:
+    if kernel_rules.flavour(one) != kernel_rules.flavour(other):
+        raise FleetopsError("kernels of different flavours cannot be compared")
+    return max(one, other, key=kernel_rules.release_key)
+
+
+def _sooner(one: int, other: int) -> int:
+    """Of two times until a reboot; never 0, which means never."""
+    return min(one, other) if one > 0 and other > 0 else int(_same(one, other))
+
+
+def _united(one: list[str], other: list[str]) -> list[str]:
+    return sorted({*one, *other}, key=natural)
+
+
+STRICTER: dict[str, Callable[[Any, Any], Any]] = {
+    "crashkernel_size": _larger_size,
+    "crashkernel_capture_panic": _sooner,
+    "kernel_upgrade_release": _newer_release,
+    "cilium_migration_cleanup_links": _united,
+}

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""From Ansible's variables to one record per host: what plan and report are made from. Pure.
+
+Reading ``hostvars[host]`` merges all variables of that host (about a millisecond): it is done once per host, and
+only the keys below are looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from ansible_collections.fleetops.kernel.plugins.module_utils._types import Finding, OnPanic
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import findings
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings import NodeFacts
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
+
+PARTS = ("kernel", "kdump", "links")
+FACT = "fleetops_"
+# Where the role assess registers its look at a node, and remediate what became of it.
+LOOK = "assess_look"
+OUTCOME = "fleetops_outcome"
+# A site's own choices: the remedies propose them (see findings.judge).
+CHOICES = (
+    "crashkernel_size",
+    "crashkernel_capture_panic",
+    "kernel_upgrade_release",
+    "kernel_upgrade_package",
+)
+
+
+class Outcome(TypedDict):
+    """What became of a planned node: done, failed, not attempted, nothing to do; planned in check mode."""
+
+    status: str
+    why: str
+
+
+class Record(TypedDict):
+    """One host. ``unreachable`` and ``unreadable`` are reasons; with one of them there are no facts."""
+
+    host: str
+    zone: str
+    facts: NodeFacts | None
+    findings: list[Finding]
+    on_panic: OnPanic
+    unreachable: str | None
+    unreadable: str | None
+    outcome: Outcome | None
+
+
+def collect(
+    hostvars: Mapping[str, Any], hosts: Sequence[str], advisories: Sequence[Advisory]
+) -> dict[str, Record]:
+    """The records of *hosts*, in natural order of their names."""
+    return {
+        str(host): record(str(host), hostvars[host], advisories)
+        for host in sorted(hosts, key=lambda h: natural(str(h)))
+    }
+
+
+def record(host: str, variables: Mapping[str, Any], advisories: Sequence[Advisory]) -> Record:
+    """Judge one host."""
+    look = plain(variables.get(LOOK)) or {}
+    unreachable = _words(look.get("msg")) if look.get("unreachable") else None
+    unreadable = _words(look.get("msg")) if look.get("failed") and not unreachable else None
+    facts: NodeFacts | None = None
+    if not (unreachable or unreadable):
+        facts = _facts(variables)
+        unreadable = "it was not looked at" if facts is None else None
+    chosen = {key: plain(variables.get(key)) for key in CHOICES}
+    outcome = plain(variables.get(OUTCOME))
+    return {
+        "host": host,
+        "zone": zone_of(variables),
+        "facts": facts,
+        "findings": findings.judge(facts, advisories, chosen) if facts else [],
+        "on_panic": findings.on_panic(facts) if facts else unlooked(unreachable, unreadable),
+        "unreachable": unreachable,
+        "unreadable": unreadable,
+        "outcome": {"status": str(outcome["status"]), "why": str(outcome.get("why") or "")}
+        if outcome
+        else None,
+    }
+
+
+def unlooked(unreachable: str | None, unreadable: str | None) -> OnPanic:
+    """The verdict on a node that was not read."""
+    because = (
+        f"it could not be reached: {unreachable}" if unreachable else f"it could not be read: {unreadable}"
+    )
+    return {"outcome": "unknown", "because": because, "evidence": []}
+
+
+def zone_of(variables: Mapping[str, Any]) -> str:
+    """The zone of a host: ``fleetops_zone``, else its group whose name begins with ``zone``; '' when it has none."""
+    zone = variables.get("fleetops_zone")
+    if zone:
+        return str(zone)
+    groups = sorted((str(name) for name in variables.get("group_names") or []), key=natural)
+    return next((name for name in groups if name.startswith("zone")), "")
+
+
+def natural(name: str) -> list[Any]:
+    """Sort key: ``node-2`` before ``node-10``."""
+    return [
+        (0, int(piece), "") if piece.isdigit() else (1, 0, piece)
+        for piece in re.findall(r"[0-9]+|[^0-9]+", name)
+    ]
+
+
+def plain(value: Any) -> Any:
+    """Ansible's lazy, tagged or marked values as what JSON knows."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int):
+        return int(value)
+    # str() of a marked text gives a marked text in ansible-core 2.17.
+    return (
+        float(value)
+        if isinstance(value, float)
+        else str.__str__(value)
+        if isinstance(value, str)
+        else str(value)
+    )
+
+
+def _facts(variables: Mapping[str, Any]) -> NodeFacts | None:
+    known = variables.get("ansible_facts") or {}
+    found: Any = {part: plain(known.get(FACT + part)) or None for part in PARTS}
+    return found if any(found.values()) else None
+
+
+def _words(message: Any) -> str:
+    return " ".join(str(message or "no reason given").split())

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What was, what is, what is left: the report as data (JSON, ``schema: 1``). Pure.
+
+``render`` makes the text of it, in `text`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
+from ansible_collections.fleetops.kernel.plugins.module_utils._types import Finding, OnPanic, Step
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import findings, text
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.plan import Plan, key_of
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.records import FACT, Outcome, Record
+
+SCHEMA = 1
+NAMES = ("assess", "remediate")
+STAGES = ("before", "after")
+NEVER = "never"
+
+Report = dict[str, Any]
+
+
+class Before(TypedDict):
+    """What is kept of a host from before the cure."""
+
+    findings: list[Finding]
+    on_panic: OnPanic
+    release: str | None
+    boot_id: str | None
+    uptime: float | None
+
+
+class Difference(TypedDict):
+    """Findings by their key. ``left`` were open and are, ``new`` were not."""
+
+    cured: list[str]
+    new: list[str]
+    left: list[str]
+
+
+def build(
+    name: str,
+    stage: str,
+    records: Mapping[str, Record],
+    time: str,
+    plan: Plan | None = None,
+    before: Report | None = None,
+    dry: bool = False,
+) -> Report:
+    """The report *name*.
+
+    Before the cure, *plan* says what is going to be done; after it, *before* is the report of that stage. *dry*: check
+    mode, or only planned, so that nothing was to be done. *time* is ISO 8601, in UTC.
+    """
+    hosts = {host: _host(record) for host, record in records.items()}
+    if plan is not None:
+        steps = {step["host"]: step for step in plan["steps"]}
+        for host, entry in hosts.items():
+            entry["step"] = steps.get(host)
+    if before is not None:
+        for host, entry in hosts.items():
+            _compare(host, entry, records[host], before, dry)
+    return {
+        "schema": SCHEMA,
+        "report": name,
+        "stage": stage,
+        "time": time,
+        "dry": dry,
+        "hosts": hosts,
+        "summary": _summary(hosts),
+    }
+
+
+def check_before(document: Any, name: str, path: str) -> Report:
+    """The report of the stage before, as it was read back. Raises FleetopsError when it is not that."""
+    expected = {"schema": SCHEMA, "report": name, "stage": "before"}
+    for key, value in expected.items():
+        got = document.get(key) if isinstance(document, dict) else None
+        if got != value:
+            raise FleetopsError(
+                f"'{path}' is not what this run wrote before the cure: expected {key} '{value}', got '{got}'",
+                path=path,
+            )
+    report: Report = document
+    return report
+
+
+def failures(report: Report, fail_on: str) -> list[str]:
+    """Why the run must not end with 0, one clause each; empty when it may."""
+    summary, found = report["summary"], []
+    total = summary["hosts"]
+    for key, words in (("unreachable", "could not be reached"), ("unreadable", "could not be read")):
+        if summary[key]:
+            found.append(f"{len(summary[key])} of {total} hosts {words} ({text.abbreviate(summary[key])})")
+    if report["stage"] == "before":
+        return found
+    if fail_on != NEVER:
+        worst = findings.SEVERITIES[: findings.SEVERITIES.index(fail_on) + 1]
+        bad = [
+            (host, finding)
+            for host, entry in report["hosts"].items()
+            for finding in entry["findings"]
+            if findings.is_open(finding) and finding["severity"] in worst
+        ]
+        if bad:
+            hosts = list(dict.fromkeys(host for host, _finding in bad))
+            wanted = fail_on if fail_on == "critical" else f"{fail_on} or worse"
+            found.append(f"{text.count(len(bad), 'finding')} of severity {wanted} ({text.abbreviate(hosts)})")
+    for status in ("failed", "not attempted"):
+        hosts = [
+            host for host, e in report["hosts"].items() if e.get("step") and e["outcome"]["status"] == status
+        ]
+        if hosts:
+            found.append(f"{text.count(len(hosts), 'node')} {status} ({text.abbreviate(hosts)})")
+    return found
+
+
+def render(report: Report, color: bool = False) -> str:
+    """The report for a terminal: 100 columns, ASCII."""
+    return text.render(report, color)
+
+
+def difference(before: Sequence[Finding], after: Sequence[Finding]) -> Difference:
+    """What the cure changed. A finding whose rule can no longer tell counts as left."""
+    was = {key_of(finding): finding for finding in before if findings.is_open(finding)}
+    now = {key_of(finding) for finding in after if findings.is_open(finding)}
+    judged = {key_of(finding) for finding in after}
+    blind = {finding["id"] for finding in after if finding["status"] == "unknown"}
+    left = [key for key in was if key in now or (key not in judged and was[key]["id"] in blind)]
+    return {
+        "cured": [key for key in was if key not in left],
+        "new": [
+            key_of(finding) for finding in after if findings.is_open(finding) and key_of(finding) not in was
+        ],
+        "left": left,
+    }
+
+
+# --- one host ----------------------------------------------------------------------------------------
+
+
+def _host(record: Record) -> dict[str, Any]:
+    facts: Mapping[str, Any] | None = record["facts"]
+    return {
+        "zone": record["zone"],
+        "facts": None if facts is None else {FACT + part: value for part, value in facts.items()},
+        "findings": record["findings"],
+        "on_panic": record["on_panic"],
+        "unreachable": record["unreachable"],
+        "unreadable": record["unreadable"],
+    }
+
+
+def _kernel(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (entry["facts"] or {}).get(f"{FACT}kernel") or {}
+
+
+def _compare(host: str, entry: dict[str, Any], record: Record, before: Report, dry: bool) -> None:
+    """Complete the entry of a host by what it was, what became of it, and what changed."""
+    was = before["hosts"].get(host)
+    if was is None:
+        raise FleetopsError(
+            f"What was kept before the cure does not hold the host '{host}': it is of another run"
+        )
+    step: Step | None = was.get("step")
+    kernel = _kernel(was)
+    kept: Before = {
+        "findings": was["findings"],
+        "on_panic": was["on_panic"],
+        "release": kernel.get("release"),
+        "boot_id": kernel.get("boot_id"),
+        "uptime": kernel.get("uptime"),
+    }
+    entry["before"], entry["step"] = kept, step
+    entry["outcome"] = _outcome(step, was, record["outcome"], dry)
+    touched = entry["outcome"]["status"] in ("done", "failed")
+    if touched and entry["facts"] is not None and _same_reading(kept, _kernel(entry)):
+        # The facts of before are still there when nobody looked again: they prove nothing.
+        entry["unreadable"] = "it was not looked at again after the cure"
+        entry.update(facts=None, findings=[])
+        entry["on_panic"] = {"outcome": "unknown", "because": entry["unreadable"], "evidence": []}
+    dark = entry["unreachable"] or entry["unreadable"] or was["unreachable"] or was["unreadable"]
+    entry["difference"] = None if dark else difference(was["findings"], entry["findings"])
+
+
+def _outcome(step: Step | None, was: Mapping[str, Any], got: Outcome | None, dry: bool) -> Outcome:
+    dark = was["unreachable"] or was["unreadable"]
+    if dark:
+        return {"status": "not attempted", "why": str(dark)}
+    if step is None:
+        stuck = [key_of(finding) for finding in was["findings"] if finding["status"] == "affected"]
+        return {
+            "status": "nothing to do",
+            "why": f"no cure from here for {', '.join(stuck)}" if stuck else "",
+        }
+    if got is None and dry:
+        return {"status": "planned", "why": ""}
+    return got or {"status": "not attempted", "why": "the run ended before its turn"}
+
+
+def _same_reading(before: Before, kernel: Mapping[str, Any]) -> bool:
+    same_boot = before["boot_id"] is not None and before["boot_id"] == kernel.get("boot_id")
+    return same_boot and before["uptime"] is not None and before["uptime"] == kernel.get("uptime")
+
+
+# --- all hosts ---------------------------------------------------------------------------------------
+
+
+def _summary(hosts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    panic = dict.fromkeys(text.OUTCOMES, 0)
+    outcomes: dict[str, int] = {}
+    statuses = {"affected": 0, "unknown": 0}
+    nodes = {"clean": 0, "affected": 0, "unknown": 0}
+    for entry in hosts.values():
+        panic[entry["on_panic"]["outcome"]] += 1
+        if "outcome" in entry:
+            status = entry["outcome"]["status"]
+            outcomes[status] = outcomes.get(status, 0) + 1
+        found = [finding["status"] for finding in entry["findings"]]
+        for status in statuses:
+            statuses[status] += found.count(status)
+        if entry["facts"] is not None:
+            nodes["affected" if "affected" in found else "unknown" if "unknown" in found else "clean"] += 1
+    return {
+        "hosts": len(hosts),
+        "nodes": nodes,
+        "findings": statuses,
+        "on_panic": panic,
+        "outcomes": outcomes,
+        "unreachable": [host for host, entry in hosts.items() if entry["unreachable"]],
+        "unreadable": [host for host, entry in hosts.items() if entry["unreadable"]],
+    }
