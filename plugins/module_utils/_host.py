@@ -169,7 +169,9 @@ class Host:
                 raise Missing(f"The command '{argv[0]}' does not exist on this node", argv=list(argv))
             return self._checked(argv, outcome["rc"], outcome["stdout"], outcome["stderr"], ok)
         environment = {**os.environ, "LC_ALL": "C", "LANGUAGE": "C", **(env or {})}
-        environment["PATH"] = environment.get("PATH", "") + ":/usr/sbin:/sbin:/usr/bin:/bin"
+        # No empty part: it would mean the current directory.
+        path = [environment.get("PATH", "").strip(":"), "/usr/sbin:/sbin:/usr/bin:/bin"]
+        environment["PATH"] = ":".join(part for part in path if part)
         try:
             done = subprocess.run(
                 list(argv),

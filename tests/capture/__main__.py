@@ -98,7 +98,7 @@ def replay(outdir: Path) -> dict[str, Any]:
     """Read the tree, in a process whose imports are those of the payload."""
     script = "import json,sys,recorder;print(json.dumps(recorder.read(recorder.Host(sys.argv[1]))))"
     done = subprocess.run(
-        [sys.executable, "-c", script, str(outdir)],
+        [sys.executable, "-c", script, str(outdir.resolve())],
         cwd=Path(__file__).parent,
         capture_output=True,
         text=True,

@@ -36,6 +36,7 @@ SCRUBS: tuple[tuple[str, str, bytes], ...] = (
     (r"/etc/machine-id|/var/lib/dbus/machine-id", r"[0-9a-f]{32}", b"0" * 32),
     (r"/etc/default/kdump-tools", r"(?<=FTP_PASSWORD=)\S+", b'"left-out"'),
     (r"/proc/cmdline|/var/crash/kexec_cmd", r"(?<= -- )[^\n\"]+", b"init-arguments-left-out"),
+    (r"/proc/(1|self)/mountinfo", r"(?m)^\S+ \S+ \S+ \S+ /\S.*\n", b""),  # all but the root
     (r"/proc/version", r"(?<=\()[\w.-]+@[\w.-]+(?=\))", b"builder@host"),
 )
 
