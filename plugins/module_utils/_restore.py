@@ -90,7 +90,14 @@ def _add_link(host: Host, step: Mapping[str, Any]) -> None:
 
 
 def _remove_package(host: Host, step: Mapping[str, Any]) -> None:
-    _guard.require_platform(host).remove_packages(host, step["names"])
+    platform = _guard.require_platform(host)
+    # One that somebody removed since may be unknown by now, which a package manager takes for an error.
+    there = {
+        package["name"] for package in platform.packages(host) if package["status"][1:2] not in ("n", "c")
+    }
+    names = [name for name in step["names"] if name in there]
+    if names:
+        platform.remove_packages(host, names)
 
 
 RUNNERS: Dict[str, _undo.StepRunner] = {

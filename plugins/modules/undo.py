@@ -41,7 +41,7 @@ options:
     elements: dict
     suboptions:
       do:
-        description: V(remove_package) removes packages that are not installed yet.
+        description: V(remove_package) removes packages of kernel images that are not installed yet.
         type: str
         choices: [remove_package]
         required: true
@@ -243,6 +243,9 @@ def to_record(host: Host, params: Mapping[str, Any]) -> Result:
     if not _NAME.match(name):
         raise FleetopsError(f"name: '{name}' cannot name a record: expected small letters, digits and _")
     platform = _guard.require_platform(host)
+    for package in [package for step in restore for package in step["names"]]:
+        if platform.release_of(package) is None:
+            raise FleetopsError(f"Nothing was recorded: '{package}' is not the package of a kernel image")
     for undo in _undo.records(host):
         if undo["module"] == name and undo["restore"] == restore:
             return Result(returned={"records": [shown(host, undo)]})

@@ -12,6 +12,7 @@ from ansible_collections.fleetops.kernel.plugins.module_utils import _guard, _ne
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result
+from ansible_collections.fleetops.kernel.plugins.module_utils._platform import debian
 from ansible_collections.fleetops.kernel.plugins.modules import undo as module
 
 BOOT = "11111111-2222-3333-4444-555555555555"
@@ -31,6 +32,7 @@ class Machine(Host):
         super().__init__(str(root))
         self.did: list[str] = []
         self.fails = ""
+        self.installed: list[str] = []
 
     def platform(self) -> SimpleNamespace:
         def doing(name: str) -> Any:
@@ -45,10 +47,12 @@ class Machine(Host):
             update_boot_config=doing("update"),
             reload_capture=doing("reload"),
             remove_packages=doing("remove"),
-            kernel_package=lambda release: f"linux-image-{release}",
+            kernel_package=debian.kernel_package,
+            release_of=debian.release_of,
             packages=lambda host: [
                 {"name": "linux-image-6.1.0-47-amd64", "status": "ii"},
                 {"name": "linux-image-6.1.0-40-amd64", "status": "rc"},
+                *({"name": name, "status": "ii"} for name in self.installed),
             ],
         )
 
@@ -224,8 +228,10 @@ def test_recorded_once(machine: Machine) -> None:
     assert first["records"][0]["summary"].endswith("-0001-kernel_upgrade: remove linux-image-6.1.0-49-amd64")
     changed, second, _result = play(machine, state="recorded", name="kernel_upgrade", restore=RESTORE)
     assert (changed, second) == (False, first)
+    machine.installed = ["linux-image-6.1.0-49-amd64"]
     play(machine, state="restored", last=1)
     assert machine.did == ["remove linux-image-6.1.0-49-amd64"]
+    machine.installed = []
     # put back, and upgraded again
     assert play(machine, state="recorded", name="kernel_upgrade", restore=RESTORE)[0] is True
 
@@ -238,6 +244,22 @@ def test_what_is_installed_already_is_not_taken_away_later(machine: Machine) -> 
                 play(machine, state="recorded", name="kernel_upgrade", restore=restore)
         else:
             assert play(machine, state="recorded", name="kernel_upgrade", restore=restore)[0] is True
+
+
+def test_a_package_that_somebody_removed_since(machine: Machine) -> None:
+    play(machine, state="recorded", name="kernel_upgrade", restore=RESTORE)
+    assert play(machine, state="restored", last=1)[0] is True
+    assert machine.did == []
+
+
+def test_only_kernels_are_recorded(machine: Machine) -> None:
+    with pytest.raises(FleetopsError, match="'openssh-server' is not the package of a kernel image"):
+        play(
+            machine,
+            state="recorded",
+            name="kernel_upgrade",
+            restore=[{"do": "remove_package", "names": ["openssh-server"]}],
+        )
 
 
 def test_a_name_that_is_no_part_of_a_file_name(machine: Machine) -> None:
