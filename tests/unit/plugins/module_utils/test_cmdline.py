@@ -4,7 +4,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
@@ -39,6 +39,7 @@ def test_tokenise(text: str, tokens: list[str]) -> None:
     assert cmdline.tokenise(text) == tokens
 
 
+@settings(deadline=None)
 @given(LINES)
 def test_tokenise_undoes_join(tokens: list[str]) -> None:
     assert cmdline.tokenise(" ".join(tokens)) == tokens
@@ -125,6 +126,7 @@ def test_merge() -> None:
     assert cmdline.merge(["quiet", "x"], [], ["quiet", "quiet"]) == ["x", "quiet"]
 
 
+@settings(deadline=None)
 @given(LINES, st.lists(TOKENS, max_size=3), st.lists(TOKENS, max_size=3))
 def test_merge_twice_is_merge_once(tokens: list[str], remove: list[str], add: list[str]) -> None:
     once = cmdline.merge(tokens, remove, add)
@@ -133,6 +135,7 @@ def test_merge_twice_is_merge_once(tokens: list[str], remove: list[str], add: li
     assert not [t for t in once if cmdline.is_removed(t, remove) and not cmdline.has(add, t)]
 
 
+@settings(deadline=None)
 @given(TOKENS)
 def test_canonical_says_the_same(token: str) -> None:
     assert cmdline.same(cmdline.canonical(token), token)
@@ -199,6 +202,7 @@ def test_settle_leaves_what_fits_where_it_stands() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(LINES, LINES, LINES, LINES)
 def test_what_is_settled_has_nothing_unmet(
     tokens: list[str], one: list[str], two: list[str], three: list[str]

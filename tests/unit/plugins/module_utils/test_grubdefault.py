@@ -167,6 +167,7 @@ def test_a_second_declaration_joins_the_first() -> None:
     assert fourth == {"remove": ["crashkernel", "panic"], "add": ["crashkernel=224M", "quiet"]}
 
 
+@settings(deadline=None)
 @given(LINES, LINES, LINES, LINES, LINES)
 def test_declare_twice_is_declare_once(
     one: list[str], two: list[str], three: list[str], four: list[str], five: list[str]
