@@ -138,4 +138,6 @@ def _facts(variables: Mapping[str, Any]) -> NodeFacts | None:
 
 
 def _words(message: Any) -> str:
-    return " ".join(str(message or "no reason given").split())
+    """One line. What ansible-core 2.19 and newer puts before every message says nothing here."""
+    words = " ".join(str(message or "no reason given").split())
+    return re.sub(r"\A(?:(?:Task|Action|Module) failed: )+", "", words)
