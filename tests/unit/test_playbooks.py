@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The playbooks as an Ansible user runs them, on local connections: who is named, who is attempted, how it exits.
+
+Nothing here can change this machine: the only cure that is planned asks for a kernel that no archive has.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ADVISORY = """\
+---
+id: this-very-kernel
+title: The kernel of the machine that runs this test
+severity: high
+symptom: none, this is a test
+breaks_kdump: false
+affects:
+  - distro: debian
+    releases: ["{release}"]
+conditions: []
+good:
+  - release: 0.0.0-1-nowhere
+confidence: none
+references: []
+vectors: []
+"""
+LOCAL = "ansible_connection=local"
+# Nothing listens on port 1: refused at once.
+DARK = "ansible_connection=ssh ansible_host=127.0.0.1 ansible_port=1"
+
+
+class Run:
+    """One run of a playbook in a folder of its own."""
+
+    def __init__(self, folder: Path, playbook: str, inventory: str, *arguments: str) -> None:
+        (folder / "hosts.ini").write_text(inventory)
+        self.done = subprocess.run(
+            ["ansible-playbook", f"fleetops.kernel.{playbook}", "-i", "hosts.ini", *arguments],
+            cwd=folder,
+            env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_PYTHON_INTERPRETER": sys.executable},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        self.rc, self.text = self.done.returncode, self.done.stdout
+        written = folder / "fleetops-report" / f"{playbook}.json"
+        self.report: dict[str, Any] = json.loads(written.read_text()) if written.exists() else {}
+
+    def host(self, name: str) -> dict[str, Any]:
+        host: dict[str, Any] = self.report["hosts"][name]
+        return host
+
+
+@pytest.fixture
+def advisories(tmp_path: Path) -> str:
+    """Extra variables with which this very machine is found to be bad."""
+    folder = tmp_path / "advisories"
+    folder.mkdir()
+    release = platform.release()
+    (folder / "this-very-kernel.yml").write_text(ADVISORY.format(release=release))
+    return json.dumps({"fleetops_advisories_dirs": [str(folder)], "kernel_upgrade_update_cache": False})
+
+
+def test_assess_ends_with_0_and_writes_what_it_saw(tmp_path: Path) -> None:
+    run = Run(tmp_path, "assess", f"a {LOCAL}\n")
+    assert run.rc == 0, run.text
+    assert run.report["schema"] == 1
+    assert run.host("a")["facts"]["fleetops_kernel"]["release"] == platform.release()
+    assert run.host("a")["on_panic"]["outcome"] in ("dumps", "reboots", "hangs", "unknown")
+
+
+def test_assess_makes_three_tasks_per_host_at_most(tmp_path: Path) -> None:
+    run = Run(tmp_path, "assess", f"a {LOCAL}\nb {LOCAL}\n")
+    per_host = [line for line in run.text.splitlines() if line.startswith(("ok: [b]", "skipping: [b]", "changed: [b]"))]
+    assert 1 <= len(per_host) <= 3, run.text
+
+
+def test_a_finding_can_fail_a_pipeline(tmp_path: Path, advisories: str) -> None:
+    assert Run(tmp_path, "assess", f"a {LOCAL}\n", "-e", advisories).rc == 0
+    run = Run(tmp_path, "assess", f"a {LOCAL}\n", "-e", advisories, "-e", "assess_fail_on=high")
+    assert run.rc == 2, run.text
+    assert Run(tmp_path, "assess", f"a {LOCAL}\n", "-e", advisories, "-e", "assess_fail_on=critical").rc == 0
+
+
+def test_a_dark_host_is_named_and_fails_the_run_and_the_others_are_assessed(tmp_path: Path) -> None:
+    run = Run(tmp_path, "assess", f"a {LOCAL}\nb {DARK}\n")
+    assert run.rc == 2, run.text
+    assert run.host("b")["unreachable"]
+    assert run.host("b")["on_panic"]["outcome"] == "unknown"
+    assert run.host("a")["facts"]
+    assert "b" in run.text.partition("COULD NOT BE REACHED")[2]
+
+
+def test_a_host_whose_reading_fails_is_named_as_well(tmp_path: Path) -> None:
+    run = Run(tmp_path, "assess", f"a {LOCAL}\nb {LOCAL} ansible_python_interpreter=/nowhere/python\n")
+    assert run.rc == 2, run.text
+    assert run.host("b")["facts"] is None
+    assert run.host("a")["facts"]
+
+
+@pytest.mark.parametrize("playbook", ["assess", "remediate"])
+@pytest.mark.parametrize(
+    ("inventory", "arguments"),
+    [
+        ("", ()),
+        (f"[web]\na {LOCAL}\n", ("-e", "fleetops_targets=nobody")),
+        (f"[web]\na {LOCAL}\n[db]\nb {LOCAL}\n", ("-e", "fleetops_targets=web", "--limit", "db")),
+        (f"a {LOCAL}\n", ("--limit", "nobody")),
+    ],
+)
+def test_a_play_that_matches_no_host_is_an_error(
+    tmp_path: Path, playbook: str, inventory: str, arguments: tuple[str, ...]
+) -> None:
+    run = Run(tmp_path, playbook, inventory, *arguments)
+    assert run.rc != 0, run.text
+
+
+def test_after_a_failure_the_later_nodes_are_not_attempted_and_the_report_comes(
+    tmp_path: Path, advisories: str
+) -> None:
+    inventory = f"[zone_b]\nb1 {LOCAL}\n[zone_a]\na2 {LOCAL}\na1 {LOCAL}\n[zone_c]\nc1 {DARK}\n"
+    run = Run(tmp_path, "remediate", inventory, "-e", advisories)
+    assert run.rc == 2, run.text
+    assert {name: host["outcome"]["status"] for name, host in run.report["hosts"].items() if host["outcome"]} == {
+        "a1": "failed",
+        "a2": "not attempted",
+        "b1": "not attempted",
+    } | ({"c1": run.host("c1")["outcome"]["status"]} if run.host("c1")["outcome"] else {})
+    assert run.host("c1")["unreachable"]
+    assert "0.0.0-1-nowhere" in run.host("a1")["outcome"]["why"] or "apt" in run.host("a1")["outcome"]["why"]
+    assert not Path("/var/lib/fleetops").exists()
+
+
+def test_limit_plans_only_what_it_leaves(tmp_path: Path, advisories: str) -> None:
+    run = Run(tmp_path, "remediate", f"a {LOCAL}\nb {LOCAL}\n", "-e", advisories, "--limit", "b")
+    assert list(run.report["hosts"]) == ["b"]
+    assert run.host("b")["outcome"]["status"] == "failed"
+
+
+def test_plan_only_cures_nobody_and_ends_with_0(tmp_path: Path, advisories: str) -> None:
+    run = Run(tmp_path, "remediate", f"a {LOCAL}\n", "-e", advisories, "-e", "fleetops_plan_only=true")
+    assert run.rc == 0, run.text
+    assert "0.0.0-1-nowhere" in run.text
+
+
+@pytest.mark.parametrize("tags", ["--tags", "--skip-tags"])
+def test_tags_do_not_make_an_empty_run_look_like_a_good_one(tmp_path: Path, tags: str) -> None:
+    run = Run(tmp_path, "assess", f"a {LOCAL}\n", tags, "whatever")
+    assert run.rc == 0, run.text
+    assert run.report["hosts"]["a"]["facts"]
