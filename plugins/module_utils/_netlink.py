@@ -50,9 +50,9 @@ def require() -> Any:
     """The pyroute2 module. Its absence is an error that the action plugin recognises."""
     try:
         import pyroute2
-    except ImportError as error:
+    except Exception as error:  # absent, or made for a newer Python: 0.9 fails on 3.8 with a TypeError
         raise FleetopsError(
-            f"Changing links needs the Python library {LIBRARY}, which this node does not have ({error})",
+            f"Changing links needs the Python library {LIBRARY}, which cannot be used here ({error})",
             missing_library=LIBRARY,
         ) from error
     return pyroute2
