@@ -122,7 +122,7 @@ import re
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _guard, _restore, _undo
-from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError, Missing
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result, execute
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import (
@@ -224,11 +224,20 @@ def check(params: Mapping[str, Any]) -> cmdline.Declaration:
 
 def entries(host: Host, platform: Any) -> List[Dict[str, Any]]:
     """The entries whose command line comes from both variables: made by 10_linux, and not for recovery."""
+    loader = platform.boot_loader(host)
+    if loader and not loader.startswith("GRUB"):
+        raise FleetopsError(
+            f"Nothing was changed: this machine was booted by {loader}, and only GRUB is supported"
+        )
+    try:
+        menu = platform.boot_entries(host)
+    except Missing as error:
+        raise FleetopsError(
+            f"Nothing was changed: only GRUB is supported, and {error.msg}", **error.context
+        ) from error
     # gnulinux-simple-<device>, gnulinux-<release>-advanced-<device>, gnulinux-<release>-recovery-<device>
     found = [
-        entry
-        for entry in platform.boot_entries(host)
-        if re.match(r"gnulinux-(?!.*-recovery-)", entry["id"].rpartition(">")[2])
+        entry for entry in menu if re.match(r"gnulinux-(?!.*-recovery-)", entry["id"].rpartition(">")[2])
     ]
     if not found:
         raise FleetopsError(

@@ -113,6 +113,15 @@ def boot_files(release: str) -> Dict[str, int]:
     }
 
 
+def boot_loader(host: Host) -> Optional[str]:
+    """The boot loader that says that it booted this machine; None when none does, as GRUB before 2.12."""
+    try:
+        # Four bytes of attributes, then UTF-16 (kernel, Documentation/filesystems/efivarfs.rst).
+        return host.read_bytes(LOADER_INFO)[4:].decode("utf-16-le", "replace").rstrip("\0")
+    except Missing:
+        return None
+
+
 def boot_entries(host: Host) -> List[BootEntry]:
     """The entries of GRUB's menu, as it was generated last."""
     return grub.entries(_menu(host, host.read(GRUB_CFG)))
@@ -120,7 +129,7 @@ def boot_entries(host: Host) -> List[BootEntry]:
 
 def next_boot(host: Host) -> NextBoot:
     """The kernel that GRUB boots next. Raises FleetopsError when that cannot be told."""
-    loader = _loader(host)
+    loader = boot_loader(host)
     if loader and not loader.startswith("GRUB"):
         raise FleetopsError(f"This machine was booted by {loader}, which this collection cannot ask yet")
     text = host.read(GRUB_CFG)
@@ -188,14 +197,6 @@ def _menu(host: Host, text: str) -> List[grub.Node]:
         return grub.menu(text)
     except FleetopsError as error:
         raise FleetopsError(f"'{GRUB_CFG}': {error.msg}", path=GRUB_CFG) from error
-
-
-def _loader(host: Host) -> Optional[str]:
-    try:
-        # Four bytes of attributes, then UTF-16 (kernel, Documentation/filesystems/efivarfs.rst).
-        return host.read_bytes(LOADER_INFO)[4:].decode("utf-16-le", "replace").rstrip("\0")
-    except Missing:
-        return None
 
 
 def _packages_of_status(text: str) -> List[Package]:

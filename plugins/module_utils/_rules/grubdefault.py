@@ -160,7 +160,6 @@ def _variables(entry: Sequence[str]) -> Tuple[int, int]:
     """Where the variables stand in an entry, told by what 10_linux writes around them."""
     start = next((number + 1 for number, token in enumerate(entry[:3]) if token in ("ro", "rw")), 0)
     end = len(entry)
-    # Ubuntu's $vt_handoff, and init= of an entry for another init.
-    while end > start and (entry[end - 1].startswith("$") or cmdline.key(entry[end - 1]) == "init"):
+    while end > start and cmdline.key(entry[end - 1]) == "init":  # an entry for another init
         end -= 1
     return start, end

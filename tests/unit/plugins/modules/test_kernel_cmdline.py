@@ -281,6 +281,20 @@ def test_a_file_of_that_name_which_is_not_ours_is_kept(machine: Machine) -> None
     assert machine.read(debian.CMDLINE_DROPIN) == "GRUB_TIMEOUT=1\n"
 
 
+def test_another_boot_loader(machine: Machine) -> None:
+    machine.remove(debian.GRUB_CFG)
+    with pytest.raises(
+        FleetopsError, match=r"only GRUB is supported, and '/boot/grub/grub\.cfg' does not exist"
+    ):
+        play(machine, CRASH)
+    machine.generate()
+    path = Path(machine.root + debian.LOADER_INFO)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"\6\0\0\0" + "systemd-boot 252".encode("utf-16-le"))
+    with pytest.raises(FleetopsError, match="booted by systemd-boot 252, and only GRUB is supported"):
+        play(machine, CRASH)
+
+
 def test_a_menu_without_such_an_entry(machine: Machine) -> None:
     Path(machine.root, "boot/grub/grub.cfg").write_text(CUSTOM)
     with pytest.raises(FleetopsError, match="no entry that update-grub made"):
