@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from types import ModuleType
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _platform
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
@@ -286,31 +286,42 @@ def _installed(
         release = platform.release_of(package["name"])
         if release and package["status"][1:2] not in ("n", "c") and host.exists(f"/lib/modules/{release}"):
             releases.add(release)
-    if packages is None:
-        asking.say("installed.package", asking.unknown.get("package", "no reason given"))
-    entries = asking.ask("installed.bootable", platform.boot_entries, host) if releases else []
-    named = None if entries is None else {entry["release"] for entry in entries}
+    entries, no_entries = _entries(asking, platform) if releases else ([], "")
     found: List[InstalledKernel] = []
     for release in sorted(releases, key=rules.release_key):
+        path = f"installed.{release}"
         missing = _missing_files(asking, platform, release)
-        if named is not None and release not in named:
+        if entries is not None and release not in entries:
             missing.append("an entry in the boot loader's menu")
-        unsure = named is None or f"installed.{release}" in asking.unknown
+        if entries is None:
+            asking.unknown.setdefault(f"{path}.bootable", no_entries)
+        if missing:
+            asking.unknown.pop(f"{path}.bootable", None)  # whatever else: this one does not boot
+        if packages is None:
+            asking.say(f"{path}.package", asking.unknown.get("package", "no reason given"))
         found.append(
             {
                 "release": release,
                 "package": _package_of(platform, packages or [], release),
-                "bootable": False if missing else None if unsure else True,
+                "bootable": False if missing else None if f"{path}.bootable" in asking.unknown else True,
                 "missing": missing,
             }
         )
     return found
 
 
+def _entries(asking: Asking, platform: ModuleType) -> Tuple[Optional[List[Optional[str]]], str]:
+    """(releases that the boot loader's menu names, or None, and then why)"""
+    try:
+        return [entry["release"] for entry in platform.boot_entries(asking.host)], ""
+    except FleetopsError as error:
+        return None, error.msg
+
+
 def _missing_files(asking: Asking, platform: ModuleType, release: str) -> List[str]:
     missing = []
     for path, least in platform.boot_files(release).items():
-        size = asking.ask(f"installed.{release}", _size, asking.host, path)
+        size = asking.ask(f"installed.{release}.bootable", _size, asking.host, path)
         if size == NO_FILE:
             missing.append(path)
         elif size is not None and size < least:

@@ -1,0 +1,850 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The readers over machines captured from the lab, as they are and with one thing changed."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import Unreadable
+from ansible_collections.fleetops.kernel.plugins.module_utils._host import CAPTURE_FILE, Host
+from ansible_collections.fleetops.kernel.plugins.module_utils._readers import kdump, kernel, links
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import links as link_rules
+
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "hosts"
+MACHINES = sorted(path.name for path in FIXTURES.iterdir())
+CLEAN, INCIDENT, DUMPS = "debian-6.1-clean", "debian-6.1-incident", "debian-6.1-dumps"
+READERS: dict[str, Callable[[Host], Any]] = {"kernel": kernel.read, "kdump": kdump.read, "links": links.read}
+RUNNING = "6.1.0-47-cloud-amd64"
+MIB = 1 << 20
+
+Machine = Callable[..., Host]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    """A captured machine with files changed (None: removed) and notes merged into its capture file."""
+
+    def make(name: str, files: dict[str, str | None] | None = None, **notes: Any) -> Host:
+        root = Path(shutil.copytree(FIXTURES / name, tmp_path / "tree"))
+        for path, text in (files or {}).items():
+            file = root / path.lstrip("/")
+            if text is None:
+                file.unlink()
+            else:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text)
+        capture = json.loads((root / CAPTURE_FILE).read_text())
+        for key, value in notes.items():
+            capture[key] = {**capture.get(key, {}), **value} if isinstance(value, dict) else value
+        (root / CAPTURE_FILE).write_text(json.dumps(capture))
+        return Host(str(root))
+
+    return make
+
+
+def notes_of(host: Host) -> Any:
+    return json.loads((Path(host.root) / CAPTURE_FILE).read_text())
+
+
+# --- every machine -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_facts_of_a_machine_are_small(name: str) -> None:
+    facts = {part: read(Host(str(FIXTURES / name))) for part, read in READERS.items()}
+    assert len(json.dumps(facts)) < 8192
+
+
+# What may be null without being unknown, since null is the answer.
+ANSWERS = {
+    "implementation",
+    "service",
+    "target",
+    "capture.cmdline",
+    "capture.panic",
+    "capture.initrd",
+    "capture.initrd_bytes",
+    "capture.source",
+}
+
+
+def nulls(value: Any, path: str = "") -> Iterator[str]:
+    if value is None:
+        yield path
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            if key != "unknown":
+                yield from nulls(inner, f"{path}.{key}".lstrip("."))
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        for inner in value:
+            name = next((str(inner[key]) for key in ("release", "name", "path") if key in inner), "")
+            yield from nulls(inner, f"{path}.{name}".rstrip("."))
+
+
+def explained(path: str, unknown: dict[str, str]) -> bool:
+    """Does a reason stand at the path, above it or below it?"""
+    return any(f"{path}.".startswith(f"{key}.") or f"{key}.".startswith(f"{path}.") for key in unknown)
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_what_is_null_has_its_reason(name: str) -> None:
+    host = Host(str(FIXTURES / name))
+    kernel_facts, kdump_facts = kernel.read(host), kdump.read(host)
+    for path in nulls(kernel_facts):
+        assert explained(path, kernel_facts["unknown"]), path
+    installed = kdump_facts["implementation"] is not None
+    for path in nulls(kdump_facts):
+        allowed = {"capture.panic"} if installed else ANSWERS
+        assert explained(path, kdump_facts["unknown"]) or path in allowed, path
+
+
+class Lossy(Host):
+    """A machine of which one source cannot be read."""
+
+    def __init__(self, root: str, lost: str) -> None:
+        super().__init__(root)
+        self.lost = lost
+        self._captured.setdefault("unreadable", {})[lost] = "lost"
+
+    def run(self, argv: Sequence[str], ok: Sequence[int] = (0,), env: dict[str, str] | None = None) -> str:
+        if argv[0] == self.lost:
+            raise Unreadable(f"Cannot run '{argv[0]}': lost")
+        return super().run(argv, ok, env)
+
+
+def sources(name: str) -> list[str]:
+    """All that a machine was read from."""
+    root = FIXTURES / name
+    notes = json.loads((root / CAPTURE_FILE).read_text())
+    files = [
+        f"/{path.relative_to(root)}"
+        for path in root.rglob("*")
+        if path.is_file() and path.name != CAPTURE_FILE
+    ]
+    return sorted(
+        {*files, *notes["listings"], *notes.get("sizes", {}), *notes.get("exists", [])}
+        | {command.split()[0] for command in notes["commands"]}
+    )
+
+
+def flipped(before: Any, after: Any, path: str = "") -> Iterator[str]:
+    """Values that are others now, and not null."""
+    if after is None or before == after:
+        return
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in before:
+            if key not in ("unknown", "users_unknown"):
+                yield from flipped(before[key], after.get(key), f"{path}.{key}".lstrip("."))
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for one, other in zip(before, after, strict=True):
+            name = next((str(one[key]) for key in ("release", "name", "path") if key in one), "")
+            yield from flipped(one, other, f"{path}.{name}".rstrip("."))
+    else:
+        yield path
+
+
+# A watchdog that does not say what it is proves nothing; an empty list of requests is explained.
+NOT_PROVED = re.compile(r"watchdogs\.\w+\.(identity|hardware)|reservation\.requested|panic_sysctls")
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_a_source_that_cannot_be_read_never_turns_an_answer_into_another(name: str) -> None:
+    """Each source lost alone: what it told becomes null with a reason, everything else stays as it was."""
+    root = str(FIXTURES / name)
+    before = {part: read(Host(root)) for part, read in READERS.items()}
+    noticed = set()
+    for lost in sources(name):
+        for part, read in READERS.items():
+            facts = read(Lossy(root, lost))
+            for path in flipped(before[part], facts):
+                assert NOT_PROVED.fullmatch(path), f"{lost}: {part} {path}"
+                assert explained(path.replace("hardware", "identity"), facts["unknown"]), (
+                    f"{lost}: {part} {path}"
+                )
+            known = set(nulls(before[part]))
+            for path in set(nulls(facts)) - known:
+                if path not in ("capture.source", "capture.panic"):  # explained by capture.cmdline
+                    assert explained(path, facts["unknown"]), f"{lost}: {part} {path}"
+            if facts != before[part]:
+                noticed.add(lost)
+    assert {"/proc/sys/kernel/osrelease", "/proc/cmdline", "dpkg-query", "ip"} <= noticed
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_losing_a_source_of_use_is_a_doubt_and_not_an_absence(name: str) -> None:
+    root = str(FIXTURES / name)
+    for lost in ("/proc", "/proc/2/comm", "/var/lib/kubelet/pods", "/proc/net/route"):
+        for link in links.read(Lossy(root, lost))["links"] or []:
+            assert any(lost in line for line in link["users_unknown"]), (lost, link["name"])
+            assert link_rules.judge(link)["stale"] is None
+
+
+# --- kernel ------------------------------------------------------------------------------------------
+
+
+def test_the_clean_machine() -> None:
+    facts = kernel.read(Host(str(FIXTURES / CLEAN)))
+    assert facts["unknown"] == {}
+    assert facts["release"] == RUNNING
+    assert facts["version"] == "#1 SMP PREEMPT_DYNAMIC Debian 6.1.170-3 (2026-05-08)"
+    assert (facts["architecture"], facts["flavour"]) == ("x86_64", "cloud-amd64")
+    assert facts["distro"] == {"id": "debian", "version_id": "12", "codename": "bookworm", "family": "debian"}
+    assert facts["container"] is False
+    assert facts["package"] is not None
+    assert facts["package"]["version"] == "6.1.170-3"
+    assert facts["installed"] == [
+        {"release": RUNNING, "package": facts["package"], "bootable": True, "missing": []}
+    ]
+    assert facts["next_boot"] is not None
+    assert facts["next_boot"]["release"] == RUNNING
+    assert facts["cmdline"] is not None
+    assert facts["cmdline"]["tokens"][0] == f"BOOT_IMAGE=/boot/vmlinuz-{RUNNING}"
+    assert facts["taint"] == {"value": 0, "names": []}
+    assert (facts["oops_count"], facts["warn_count"]) == (0, 0)
+    assert facts["panic_sysctls"]["kernel.panic"] == 0
+    assert facts["watchdogs"] == []
+    assert facts["memory_bytes"] == 1 << 30
+
+
+def test_without_root() -> None:
+    facts = kernel.read(Host(str(FIXTURES / "debian-6.1-incident-noroot")))
+    why = "Cannot read '/boot/grub/grub.cfg': Permission denied (needs root)"
+    assert facts["unknown"] == {"next_boot": why, f"installed.{RUNNING}.bootable": why}
+    assert facts["next_boot"] is None
+    assert facts["installed"] is not None
+    assert [(found["bootable"], found["missing"]) for found in facts["installed"]] == [(None, [])]
+    assert facts["package"] is not None
+
+
+def test_watchdogs() -> None:
+    facts = kernel.read(Host(str(FIXTURES / "debian-6.1-generic-watchdog")))
+    assert facts["watchdogs"] == [
+        {"name": "watchdog0", "identity": "i6300ESB timer", "hardware": True, "active": True, "timeout": 30},
+        {
+            "name": "watchdog1",
+            "identity": "Software Watchdog",
+            "hardware": False,
+            "active": False,
+            "timeout": 60,
+        },
+    ]
+
+
+def test_a_watchdog_that_does_not_say_what_it_is_has_proved_nothing(machine: Machine) -> None:
+    host = machine("debian-6.1-generic-watchdog", {"/sys/class/watchdog/watchdog0/identity": None})
+    facts = kernel.read(host)
+    assert facts["watchdogs"] is not None
+    assert (facts["watchdogs"][0]["identity"], facts["watchdogs"][0]["hardware"]) == ("", False)
+    assert "watchdogs.watchdog0.identity" in facts["unknown"]
+
+
+def test_a_machine_whose_kernel_is_not_of_the_distribution() -> None:
+    facts = kernel.read(Host(str(FIXTURES / "debian-6.18-no-kdump")))
+    assert facts["release"] == "6.18.44-fc-v782"
+    assert (facts["package"], facts["installed"], facts["next_boot"], facts["flavour"]) == (
+        None,
+        [],
+        None,
+        None,
+    )
+    assert set(facts["unknown"]) == {"package", "next_boot", "flavour"}
+    assert "not one of the distribution" in facts["unknown"]["package"]
+    assert facts["cmdline"] is not None
+    assert facts["cmdline"]["init_args"] == ["init-arguments-left-out"]
+
+
+def test_a_newer_build_on_the_disk_is_not_what_runs(machine: Machine) -> None:
+    host = machine(CLEAN)
+    notes = notes_of(host)
+    for command, outcome in notes["commands"].items():
+        if command.startswith("dpkg-query"):
+            outcome["stdout"] = (
+                outcome["stdout"].replace("6.1.170-3", "6.1.170-4").replace("6.1.170+3", "6.1.170+4")
+            )
+    (Path(host.root) / CAPTURE_FILE).write_text(json.dumps(notes))
+    facts = kernel.read(Host(host.root))
+    assert facts["package"] is not None
+    assert facts["package"]["version"] == "6.1.170-3"
+    assert facts["installed"] is not None
+    assert facts["installed"][0]["package"] is not None
+    assert facts["installed"][0]["package"]["version"] == "6.1.170-4"
+
+
+def test_ubuntu_says_what_runs_in_a_file_of_its_own(machine: Machine) -> None:
+    host = machine(CLEAN, {"/proc/version_signature": "Ubuntu 5.15.0-112.122-generic 5.15.149\n"})
+    package = kernel.read(host)["package"]
+    assert package is not None
+    assert package["version"] == "5.15.0-112.122"
+
+
+def test_a_running_kernel_whose_package_was_removed(machine: Machine) -> None:
+    host = machine(CLEAN)
+    notes = notes_of(host)
+    for command, outcome in notes["commands"].items():
+        if command.startswith("dpkg-query"):
+            outcome["stdout"] = ""
+    (Path(host.root) / CAPTURE_FILE).write_text(json.dumps(notes))
+    facts = kernel.read(Host(host.root))
+    assert facts["package"] is not None
+    assert (facts["package"]["version"], facts["package"]["status"]) == ("6.1.170-3", "un")
+    assert facts["installed"] is not None
+    assert facts["installed"][0]["package"] is None
+
+
+VMLINUZ, INITRD = f"/boot/vmlinuz-{RUNNING}", f"/boot/initrd.img-{RUNNING}"
+
+
+@pytest.mark.parametrize(
+    ("size", "missing"),
+    [
+        (8 * MIB, []),
+        (MIB, []),
+        (MIB - 1, [f"{INITRD} (only {MIB - 1} bytes)"]),
+        (0, [f"{INITRD} (only 0 bytes)"]),
+    ],
+)
+def test_a_truncated_initrd_does_not_boot(machine: Machine, size: int, missing: list[str]) -> None:
+    facts = kernel.read(machine(CLEAN, sizes={INITRD: size}))
+    assert facts["installed"] is not None
+    assert (facts["installed"][0]["bootable"], facts["installed"][0]["missing"]) == (not missing, missing)
+
+
+def test_what_a_kernel_lacks_is_named(machine: Machine) -> None:
+    """A kernel copied by hand, without initrd, modules and entry; leftovers of dpkg are no kernels."""
+    other = "6.1.99-own"
+    names = [f"vmlinuz-{RUNNING}", f"vmlinuz-{other}", f"vmlinuz-{other}.dpkg-bak", "vmlinuz.old", "vmlinuz"]
+    host = machine(CLEAN, listings={"/boot": names}, sizes={f"/boot/vmlinuz-{other}": 7 * MIB})
+    facts = kernel.read(host)
+    assert facts["installed"] is not None
+    assert facts["installed"][1] == {
+        "release": other,
+        "package": None,
+        "bootable": False,
+        "missing": [
+            f"/boot/initrd.img-{other}",
+            f"/lib/modules/{other}/modules.dep",
+            "an entry in the boot loader's menu",
+        ],
+    }
+    assert [found["release"] for found in facts["installed"]] == [RUNNING, other]
+
+
+def test_an_installed_package_whose_kernel_file_is_gone_is_still_seen(machine: Machine) -> None:
+    host = machine(CLEAN, listings={"/boot": []}, exists=[f"/lib/modules/{RUNNING}"])
+    notes = notes_of(host)
+    del notes["sizes"][VMLINUZ]
+    (Path(host.root) / CAPTURE_FILE).write_text(json.dumps(notes))
+    facts = kernel.read(Host(host.root))
+    assert facts["installed"] is not None
+    assert [(found["release"], found["missing"]) for found in facts["installed"]] == [(RUNNING, [VMLINUZ])]
+
+
+def test_a_distribution_that_is_not_known_is_unknown_and_the_rest_is_read(machine: Machine) -> None:
+    host = machine(CLEAN, {"/etc/os-release": 'ID="rocky"\nVERSION_ID="9.4"\n'})
+    facts = kernel.read(host)
+    assert facts["distro"] == {"id": "rocky", "version_id": "9.4", "codename": "", "family": None}
+    assert facts["release"] == RUNNING
+    for path in ("package", "installed", "next_boot"):
+        assert facts["unknown"][path] == "kernels of the distribution 'rocky' cannot be read yet"
+
+
+def test_os_release_in_its_second_place(machine: Machine) -> None:
+    text = (FIXTURES / CLEAN / "etc/os-release").read_text()
+    facts = kernel.read(machine(CLEAN, {"/etc/os-release": None, "/usr/lib/os-release": text}))
+    assert facts["distro"] is not None
+    assert facts["distro"]["id"] == "debian"
+
+
+def test_counters_that_a_kernel_has_not_are_unknown(machine: Machine) -> None:
+    facts = kernel.read(machine(CLEAN, {"/sys/kernel/oops_count": None}))
+    assert facts["oops_count"] is None
+    assert facts["unknown"]["oops_count"] == "this kernel has no '/sys/kernel/oops_count'"
+    assert facts["warn_count"] == 0
+
+
+def test_a_sysctl_that_a_kernel_has_not_is_left_out(machine: Machine) -> None:
+    facts = kernel.read(machine(CLEAN, {"/proc/sys/kernel/hung_task_panic": None}))
+    assert "kernel.hung_task_panic" not in facts["panic_sysctls"]
+    assert facts["unknown"] == {}
+
+
+def test_a_source_that_is_not_as_ever_seen_is_unknown(machine: Machine) -> None:
+    facts = kernel.read(machine(CLEAN, {"/proc/sys/kernel/tainted": "none\n", "/proc/uptime": "\n"}))
+    assert (facts["taint"], facts["uptime"]) == (None, None)
+    assert facts["unknown"]["taint"].startswith("cannot be understood: ValueError")
+    assert "uptime" in facts["unknown"]
+
+
+def test_taint_is_named(machine: Machine) -> None:
+    facts = kernel.read(machine(CLEAN, {"/proc/sys/kernel/tainted": "640\n"}))
+    assert facts["taint"] == {"value": 640, "names": ["DIE", "WARN"]}
+
+
+def test_memory_without_memory_blocks(machine: Machine) -> None:
+    meminfo = "MemTotal:         987654 kB\n"
+    host = machine(CLEAN, {"/proc/meminfo": meminfo}, listings={"/sys/devices/system/memory": []})
+    assert kernel.read(host)["memory_bytes"] == 987654 * 1024
+
+
+MOUNTS = "27 1 254:0 / / rw - ext4 /dev/vda rw\n35 27 0:22 / /sys rw - sysfs sysfs rw\n"
+OTHER_MOUNTS = "612 500 0:60 / / rw - overlay overlay rw\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "exists", "container"),
+    [
+        ({}, [], False),
+        ({}, ["/run/systemd/container"], True),
+        ({"/proc/2/comm": "sh\n"}, [], True),
+        ({"/proc/2/comm": None}, ["/proc/1"], True),
+        ({"/proc/2/comm": None}, ["/.dockerenv"], True),
+        # a machine made from a container's image
+        ({"/proc/1/mountinfo": MOUNTS, "/proc/self/mountinfo": MOUNTS}, ["/.dockerenv"], False),
+        # a container that shares the machine's processes
+        ({"/proc/1/mountinfo": MOUNTS, "/proc/self/mountinfo": OTHER_MOUNTS}, ["/.dockerenv"], True),
+        ({"/proc/1/mountinfo": MOUNTS, "/proc/self/mountinfo": OTHER_MOUNTS}, ["/run/.containerenv"], True),
+    ],
+)
+def test_containers(
+    machine: Machine, files: dict[str, str | None], exists: list[str], container: bool
+) -> None:
+    facts = kernel.read(machine(CLEAN, files, exists=exists))
+    assert facts["container"] is container
+    assert facts["release"] == RUNNING  # reading refuses nothing
+
+
+@pytest.mark.parametrize(
+    ("files", "exists", "says"),
+    [
+        ({"/proc/2/comm": None}, [], "processes of other users are hidden"),
+        ({}, ["/.dockerenv"], "'/.dockerenv' is the mark of a container, but all processes"),
+    ],
+)
+def test_what_may_be_a_container(
+    machine: Machine, files: dict[str, str | None], exists: list[str], says: str
+) -> None:
+    facts = kernel.read(machine(CLEAN, files, exists=exists))
+    assert facts["container"] is None
+    assert says in facts["unknown"]["container"]
+
+
+def test_an_empty_root_is_all_unknown(tmp_path: Path) -> None:
+    host = Host(str(tmp_path))
+    facts = kernel.read(host)
+    assert {path for path in facts if facts[path] is None} <= set(facts["unknown"])  # type: ignore[literal-required]
+    assert facts["unknown"]["container"] == "'/proc' is empty: this is no running machine"
+    assert links.read(host)["links"] is None
+    assert kdump.read(host)["capture"]["loaded"] is None
+
+
+# --- kdump -------------------------------------------------------------------------------------------
+
+
+def test_the_clean_machine_is_ready() -> None:
+    facts = kdump.read(Host(str(FIXTURES / CLEAN)))
+    assert facts["unknown"] == {}
+    assert facts["implementation"] == "kdump-tools"
+    assert facts["reservation"] == {
+        "requested": ["224M"],
+        "bytes": 224 * MIB,
+        "low_bytes": 224 * MIB,
+        "high_bytes": 0,
+    }
+    capture = facts["capture"]
+    assert capture["cmdline"] is not None
+    assert (capture["loaded"], capture["panic"], capture["source"]) == (True, 10, "/var/crash/kexec_cmd")
+    assert capture["cmdline"]["tokens"][-2:] == ["usbcore.nousb", "panic=10"]
+    assert (capture["initrd"], capture["initrd_bytes"]) == ("/var/lib/kdump/initrd.img", 9497197)
+    assert facts["service"] == {"name": "kdump-tools.service", "enabled": True, "active": True}
+    assert facts["target"] is not None
+    assert (facts["target"]["path"], facts["target"]["kind"]) == ("/var/crash", "local")
+    assert 0 < (facts["target"]["free_bytes"] or 0) < (facts["target"]["total_bytes"] or 0)
+    assert facts["dumps"] == []
+
+
+def test_the_incident() -> None:
+    facts = kdump.read(Host(str(FIXTURES / INCIDENT)))
+    assert facts["reservation"]["bytes"] == 80 * MIB
+    assert facts["capture"]["loaded"] is True
+    assert facts["capture"]["cmdline"] is not None
+    assert facts["capture"]["panic"] is None
+    assert "capture.panic" not in facts["unknown"]  # it is known to have none
+
+
+def test_low_and_high_need_root() -> None:
+    facts = kdump.read(Host(str(FIXTURES / "debian-6.1-incident-noroot")))
+    assert facts["reservation"]["bytes"] == 80 * MIB
+    assert (facts["reservation"]["low_bytes"], facts["reservation"]["high_bytes"]) == (None, None)
+    assert set(facts["unknown"]) == {"reservation.low_bytes", "reservation.high_bytes"}
+    assert facts["unknown"]["reservation.low_bytes"] == "'/proc/iomem' shows its addresses to root only"
+
+
+def test_a_reservation_in_two_parts(machine: Machine) -> None:
+    iomem = (
+        "00001000-0009fbff : System RAM\n"
+        "00100000-7fffffff : System RAM\n"
+        "  2b000000-3affffff : Crash kernel\n"
+        "100000000-27fffffff : System RAM\n"
+        "  240000000-25fffffff : Crash kernel\n"
+    )
+    facts = kdump.read(
+        machine(CLEAN, {"/proc/iomem": iomem, "/sys/kernel/kexec_crash_size": f"{768 * MIB}\n"})
+    )
+    assert (facts["reservation"]["low_bytes"], facts["reservation"]["high_bytes"]) == (256 * MIB, 512 * MIB)
+
+
+def test_where_newer_kernels_have_it(machine: Machine) -> None:
+    files: dict[str, str | None] = {
+        "/sys/kernel/kexec_crash_loaded": None,
+        "/sys/kernel/kexec_crash_size": None,
+        "/sys/kernel/kexec/crash_loaded": "1\n",
+        "/sys/kernel/kexec/crash_size": f"{224 * MIB}\n",
+    }
+    facts = kdump.read(machine(CLEAN, files))
+    assert (facts["capture"]["loaded"], facts["reservation"]["bytes"]) == (True, 224 * MIB)
+
+
+def test_a_kernel_that_cannot_load_one_has_none_loaded() -> None:
+    facts = kdump.read(Host(str(FIXTURES / "debian-6.18-no-kdump")))
+    assert facts["implementation"] is None
+    assert facts["capture"]["loaded"] is False
+    assert facts["reservation"] == {"requested": [], "bytes": 0, "low_bytes": 0, "high_bytes": 0}
+    assert facts["unknown"] == {}
+
+
+def test_nothing_loaded(machine: Machine) -> None:
+    facts = kdump.read(machine(CLEAN, {"/sys/kernel/kexec_crash_loaded": "0\n"}))
+    capture = facts["capture"]
+    assert (capture["loaded"], capture["cmdline"], capture["source"]) == (False, None, None)
+    assert facts["unknown"]["capture.cmdline"] == "no capture kernel is loaded"
+    assert capture["initrd_bytes"] == 9497197  # an estimate can still be made
+
+
+def test_a_capture_kernel_that_somebody_else_loaded_is_not_described_by_an_old_record(
+    machine: Machine,
+) -> None:
+    cmdline = (FIXTURES / CLEAN / "proc/cmdline").read_text().replace("vmlinuz-6.1.0-47", "vmlinuz-6.1.0-56")
+    facts = kdump.read(machine(CLEAN, {"/proc/cmdline": cmdline}))
+    assert facts["capture"]["cmdline"] is None
+    assert "6.1.0-47-cloud-amd64, but" in facts["unknown"]["capture.cmdline"]
+
+
+def test_a_record_that_is_missing(machine: Machine) -> None:
+    facts = kdump.read(machine(CLEAN, {"/var/crash/kexec_cmd": None}))
+    assert facts["capture"]["cmdline"] is None
+    assert facts["unknown"]["capture.cmdline"] == "'/var/crash/kexec_cmd' does not exist"
+
+
+def test_a_capture_kernel_without_an_initrd(machine: Machine) -> None:
+    record = '/sbin/kexec -p --command-line="ro panic=3" /vmlinuz\n'
+    facts = kdump.read(machine(CLEAN, {"/var/crash/kexec_cmd": record}))
+    assert facts["capture"]["panic"] == 3
+    assert (facts["capture"]["initrd"], facts["capture"]["initrd_bytes"]) == (None, None)
+    assert facts["unknown"]["capture.initrd_bytes"] == "the capture kernel was loaded without one"
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "kind"),
+    [
+        ("SSH=kdump@192.0.2.9", "kdump@192.0.2.9:/var/crash", "ssh"),
+        ("NFS=192.0.2.9:/srv/crash", "192.0.2.9:/srv/crash", "nfs"),
+        ('FTP="192.0.2.9:/in"', "192.0.2.9:/in", "ftp"),
+    ],
+)
+def test_a_remote_target_is_named_and_not_asked(machine: Machine, line: str, path: str, kind: str) -> None:
+    facts = kdump.read(machine(CLEAN, {"/etc/default/kdump-tools": f"{line}\n"}))
+    assert facts["target"] == {"path": path, "kind": kind, "free_bytes": None, "total_bytes": None}
+    assert "remote" in facts["unknown"]["target.free_bytes"]
+
+
+def test_the_record_lies_where_the_dumps_go(machine: Machine) -> None:
+    record = (FIXTURES / CLEAN / "var/crash/kexec_cmd").read_text()
+    host = machine(
+        CLEAN,
+        {"/etc/default/kdump-tools": 'KDUMP_COREDIR="/srv/crash/"\n', "/srv/crash/kexec_cmd": record},
+        disks={"/srv/crash": {"total": 10, "free": 4}},
+    )
+    facts = kdump.read(host)
+    assert facts["capture"]["source"] == "/srv/crash/kexec_cmd"
+    assert facts["target"] == {"path": "/srv/crash", "kind": "local", "free_bytes": 4, "total_bytes": 10}
+
+
+def test_a_folder_that_only_a_shell_knows(machine: Machine) -> None:
+    facts = kdump.read(machine(CLEAN, {"/etc/default/kdump-tools": "KDUMP_COREDIR=$(date +/%Y)\n"}))
+    assert facts["target"] is None
+    assert "worked out by the shell" in facts["unknown"]["target"]
+    assert facts["capture"]["loaded"] is True
+
+
+def test_no_defaults_file_is_kdump_tools_own_default(machine: Machine) -> None:
+    facts = kdump.read(machine(CLEAN, {"/etc/default/kdump-tools": None}))
+    assert facts["target"] is not None
+    assert facts["target"]["path"] == "/var/crash"
+
+
+def systemd(load: str, unit: str, active: str) -> dict[str, Any]:
+    argv = "systemctl show --property=LoadState,ActiveState,UnitFileState kdump-tools.service"
+    return {
+        argv: {
+            "rc": 0,
+            "stdout": f"LoadState={load}\nActiveState={active}\nUnitFileState={unit}\n",
+            "stderr": "",
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("unit", "active", "service"),
+    [
+        ("enabled", "active", (True, True)),
+        ("disabled", "failed", (False, False)),
+        ("masked", "inactive", (False, False)),
+    ],
+)
+def test_the_service(machine: Machine, unit: str, active: str, service: tuple[bool, bool]) -> None:
+    facts = kdump.read(machine(CLEAN, commands=systemd("loaded", unit, active)))
+    assert facts["service"] is not None
+    assert (facts["service"]["enabled"], facts["service"]["active"]) == service
+
+
+def test_a_service_that_is_not_there(machine: Machine) -> None:
+    facts = kdump.read(machine(CLEAN, commands=systemd("not-found", "", "inactive")))
+    assert facts["service"] is None
+    assert facts["unknown"]["service"] == "there is no unit 'kdump-tools.service'"
+
+
+def test_an_implementation_that_cannot_be_read_yet(machine: Machine) -> None:
+    host = machine("debian-6.18-no-kdump", exists=["/usr/bin/kdumpctl"])
+    facts = kdump.read(host)
+    assert facts["implementation"] == "kdumpctl"
+    assert facts["unknown"]["dumps"] == "'kdumpctl' cannot be read yet"
+    assert facts["capture"]["loaded"] is False
+
+
+def test_a_capture_kernel_loaded_by_hand(machine: Machine) -> None:
+    host = machine("debian-6.18-no-kdump", {"/sys/kernel/kexec_crash_loaded": "1\n"})
+    facts = kdump.read(host)
+    assert (facts["implementation"], facts["capture"]["loaded"]) == (None, True)
+    assert "nothing we know" in facts["unknown"]["capture.cmdline"]
+
+
+# --- dumps -------------------------------------------------------------------------------------------
+
+
+def test_a_whole_dump_and_the_same_one_cut_by_a_mebibyte() -> None:
+    facts = kdump.read(Host(str(FIXTURES / DUMPS)))
+    assert facts["dumps"] is not None
+    assert [dump["complete"] for dump in facts["dumps"]] == [True, False]
+    whole, cut = facts["dumps"]
+    assert whole["path"] == "/var/crash/202611241004/dump.202611241004"
+    assert whole["bytes"] - cut["bytes"] == MIB
+    assert whole["time"] < cut["time"]
+
+
+def test_dumps_of_other_kinds(machine: Machine) -> None:
+    folder = "/var/crash/202611241004"
+    host = machine(
+        CLEAN,
+        {
+            f"{folder}/vmcore.202611241004": "\x7fELF" + "x" * 100,
+            f"{folder}/dump-incomplete.gz": "x" * 100,
+            f"{folder}/dump.202611241004": "",
+            f"{folder}/dmesg.202611241004": "[ 0.0] not a dump",
+        },
+        listings={"/var/crash": ["202611241004", "kexec_cmd", "linux-image-6.1.0-47.0.crash"]},
+    )
+    facts = kdump.read(host)
+    assert facts["dumps"] is not None
+    assert {dump["path"].split("/")[-1]: dump["complete"] for dump in facts["dumps"]} == {
+        "vmcore.202611241004": None,
+        "dump-incomplete.gz": False,
+        "dump.202611241004": False,
+    }
+    assert facts["unknown"] == {
+        f"dumps.{folder}/vmcore.202611241004": "it is of a kind that has no end marker"
+    }
+
+
+def test_many_dumps_stay_few_facts(machine: Machine) -> None:
+    stamps = [f"2026112410{minute:02d}" for minute in range(30)]
+    host = machine(
+        CLEAN,
+        {f"/var/crash/{stamp}/dump.{stamp}": "makedumpfile" for stamp in stamps},
+        listings={"/var/crash": stamps},
+        mtimes={f"/var/crash/{stamp}/dump.{stamp}": float(stamp) for stamp in stamps},
+    )
+    facts = kdump.read(host)
+    assert facts["dumps"] is not None
+    assert [dump["path"].split("/")[3] for dump in facts["dumps"]] == stamps[-kdump.MOST_DUMPS :]
+    assert "of 30 folders" in facts["unknown"]["dumps.older"]
+
+
+# --- links -------------------------------------------------------------------------------------------
+
+
+def link_of(host: Host, name: str) -> Any:
+    return next(link for link in links.read(host)["links"] or [] if link["name"] == name)
+
+
+def test_the_links_of_the_incident() -> None:
+    facts = links.read(Host(str(FIXTURES / INCIDENT)))
+    assert (facts["total"], facts["unknown"]) == (4, {})
+    assert facts["links"] is not None
+    ipvs, flannel = facts["links"]
+    assert (ipvs["name"], ipvs["kind"], ipvs["up"], ipvs["maker"]) == (
+        "kube-ipvs0",
+        "dummy",
+        False,
+        "kube-proxy",
+    )
+    assert [address["address"] for address in ipvs["addresses"]] == ["10.96.0.1", "10.96.0.10"]
+    assert (flannel["name"], flannel["kind"], flannel["up"], flannel["mtu"]) == (
+        "flannel.1",
+        "vxlan",
+        True,
+        1450,
+    )
+    assert {"id": 1, "local": "10.0.2.15", "port": 8472, "learning": False}.items() <= flannel[
+        "attributes"
+    ].items()
+    for link in facts["links"]:
+        assert (link["users"], link["users_unknown"]) == ([], [])
+        assert link_rules.judge(link)["stale"] is True
+
+
+def test_the_links_of_a_clean_machine() -> None:
+    assert links.read(Host(str(FIXTURES / CLEAN))) == {"links": [], "total": 2, "unknown": {}}
+
+
+PROC = [*(FIXTURES / INCIDENT / "proc").iterdir()]
+PIDS = [path.name for path in PROC if path.name.isdigit()]
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "listings", "user"),
+    [
+        (
+            "kube-ipvs0",
+            {"/proc/4711/comm": "kube-proxy\n"},
+            {"/proc": [*PIDS, "4711"]},
+            "process kube-proxy (4711)",
+        ),
+        (
+            "flannel.1",
+            {"/proc/4711/comm": "flanneld\n"},
+            {"/proc": [*PIDS, "4711"]},
+            "process flanneld (4711)",
+        ),
+        (
+            "flannel.1",
+            {},
+            {"/var/lib/kubelet/pods": ["u1"], "/var/lib/kubelet/pods/u1/containers": ["kube-flannel"]},
+            "container kube-flannel of pod u1",
+        ),
+        (
+            "kube-ipvs0",
+            {"/proc/net/ip_vs_conn": "Pro FromIP\nTCP 0A000001 1\nTCP 0A000001 2\n"},
+            {},
+            "2 connections in /proc/net/ip_vs_conn",
+        ),
+        (
+            "flannel.1",
+            {"/proc/net/route": "Iface\tDestination\nflannel.1\t00000000\t0A0\t3\t0\t0\t0\t00000000\t0\n"},
+            {},
+            "a default route goes over flannel.1",
+        ),
+        (
+            "flannel.1",
+            {"/proc/net/ipv6_route": f"{'0' * 32} 00 {'0' * 32} 00 {'0' * 32} 00000400 1 0 3 flannel.1\n"},
+            {},
+            "a default route goes over flannel.1",
+        ),
+    ],
+)
+def test_a_link_in_use_is_left_with_the_proof(
+    machine: Machine, name: str, files: dict[str, str | None], listings: dict[str, list[str]], user: str
+) -> None:
+    host = machine(INCIDENT, files, listings=listings)
+    link = link_of(host, name)
+    assert link["users"] == [user]
+    assert link_rules.judge(link)["stale"] is False
+    other = link_of(host, "flannel.1" if name == "kube-ipvs0" else "kube-ipvs0")
+    assert other["users"] == []
+
+
+def with_devices(machine: Machine, change: Callable[[list[dict[str, Any]]], None]) -> Host:
+    notes = json.loads((FIXTURES / INCIDENT / CAPTURE_FILE).read_text())
+    devices = json.loads(notes["commands"]["ip -j -d addr"]["stdout"])
+    change(devices)
+    return machine(
+        INCIDENT, commands={"ip -j -d addr": {"rc": 0, "stdout": json.dumps(devices), "stderr": ""}}
+    )
+
+
+def test_pods_on_the_bridge_are_users(machine: Machine) -> None:
+    def add(devices: list[dict[str, Any]]) -> None:
+        devices.append({"ifindex": 9, "ifname": "veth9", "flags": ["UP"], "mtu": 1450, "master": "cni0"})
+
+    host = with_devices(machine, add)
+    assert link_of(host, "flannel.1")["users"] == ["pods on cni0: 1 ports, the first is veth9"]
+    assert link_of(host, "kube-ipvs0")["users"] == []
+
+
+def test_the_node_s_own_address_on_a_link_is_a_use(machine: Machine) -> None:
+    def add(devices: list[dict[str, Any]]) -> None:
+        ipvs = next(device for device in devices if device["ifname"] == "kube-ipvs0")
+        ipvs["addr_info"].append({"family": "inet", "local": "10.0.2.15", "prefixlen": 32, "scope": "global"})
+
+    host = with_devices(machine, add)
+    assert link_of(host, "kube-ipvs0")["users"] == ["it has 10.0.2.15, an address of eth0"]
+
+
+def test_a_link_of_the_name_and_another_kind_is_somebody_else_s(machine: Machine) -> None:
+    def change(devices: list[dict[str, Any]]) -> None:
+        next(device for device in devices if device["ifname"] == "kube-ipvs0")["linkinfo"]["info_kind"] = (
+            "veth"
+        )
+
+    facts = links.read(with_devices(machine, change))
+    assert [link["name"] for link in facts["links"] or []] == ["flannel.1"]
+
+
+def test_a_process_that_ends_while_we_look_is_no_doubt(machine: Machine) -> None:
+    link = link_of(machine(INCIDENT, listings={"/proc": [*PIDS, "4711"]}), "kube-ipvs0")
+    assert (link["users"], link["users_unknown"]) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("files", "unreadable", "doubt"),
+    [
+        ({"/proc/2/comm": "sh\n"}, {}, "not all processes of the machine are seen"),
+        ({}, {"/proc/1/comm": "Permission denied"}, "Cannot read '/proc/1/comm': Permission denied"),
+        ({}, {"/var/lib/kubelet/pods": "Permission denied"}, "Cannot read '/var/lib/kubelet/pods'"),
+    ],
+)
+def test_what_cannot_be_asked_is_a_doubt(
+    machine: Machine, files: dict[str, str | None], unreadable: dict[str, str], doubt: str
+) -> None:
+    link = link_of(machine(INCIDENT, files, unreadable=unreadable), "flannel.1")
+    assert [doubt in line for line in link["users_unknown"]] == [True]
+    assert link_rules.judge(link)["stale"] is None
+
+
+def test_no_ip_command_is_unknown(machine: Machine) -> None:
+    facts = links.read(machine(INCIDENT, commands={"ip -j -d addr": {"missing": True}}))
+    assert (facts["links"], facts["total"]) == (None, None)
+    assert facts["unknown"]["links"] == "The command 'ip' does not exist on this node"
+
+
+def test_output_that_is_no_json_is_unknown(machine: Machine) -> None:
+    facts = links.read(
+        machine(INCIDENT, commands={"ip -j -d addr": {"rc": 0, "stdout": "oops", "stderr": ""}})
+    )
+    assert "printed no JSON" in facts["unknown"]["links"]
