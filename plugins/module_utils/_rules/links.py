@@ -124,7 +124,7 @@ def global_addresses(link: Link) -> List[str]:
 
 def _effect(link: Link, rule: Optional[LinkRule]) -> Tuple[str, str]:
     """(severity, clause) of what a link does to a node that has moved on to another CNI."""
-    addresses = _some(global_addresses(link))
+    addresses = _some(global_addresses(link), _left_out(link))
     residue = rule["residue"].format(addresses=addresses) if rule and addresses else ""
     if selected_by_cilium(link):
         effect = f"it is UP with {addresses}, so Cilium 1.15 and newer selects it as a device of this node"
@@ -155,11 +155,18 @@ def _absent(rule: LinkRule) -> str:
 
 
 def _describe(link: Link) -> str:
-    addresses = _some([f"{address['address']}/{address['prefixlen']}" for address in link["addresses"]])
+    words = [f"{address['address']}/{address['prefixlen']}" for address in link["addresses"]]
+    addresses = _some(words, _left_out(link))
     state = "UP" if link["up"] else "DOWN"
     return f"{link['name']}: index {link['index']}, {link['kind']}, {state}, {addresses or 'no address'}"
 
 
-def _some(words: List[str]) -> str:
+def _left_out(link: Link) -> int:
+    """How many addresses facts have left out."""
+    return link.get("addresses_total", len(link["addresses"])) - len(link["addresses"])
+
+
+def _some(words: List[str], left_out: int = 0) -> str:
     """At most three: a kube-ipvs0 can carry thousands of addresses."""
-    return ", ".join(words[:3]) + (f" and {len(words) - 3} more" if len(words) > 3 else "")
+    more = len(words) - 3 + left_out
+    return ", ".join(words[:3]) + (f" and {more} more" if len(words) > 3 else "")

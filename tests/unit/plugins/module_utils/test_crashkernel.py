@@ -26,7 +26,7 @@ SIZES = st.one_of(
 def facts(
     reserved: int | None, initrd: int | None, architecture: str | None = "x86_64", **unknown: str
 ) -> tuple[Any, Any]:
-    kernel = {"architecture": architecture, "unknown": {}}
+    kernel: dict[str, Any] = {"architecture": architecture, "unknown": {}}
     kdump = {
         "reservation": {"requested": [], "bytes": reserved, "low_bytes": None, "high_bytes": None},
         "capture": {"initrd": "/var/lib/kdump/initrd.img", "initrd_bytes": initrd},
