@@ -95,7 +95,8 @@ def _kernel_known_bad(case: _Case) -> list[Finding]:
 def _advised(
     case: _Case, kernel: KernelFacts, subject: matching.Subject, advisory: Advisory, what: str
 ) -> Finding:
-    name = f"{kernel['release']} ({subject['source'] or 'source unknown'} {subject['version'] or 'version unknown'})"
+    package = f"{subject['source'] or 'source unknown'} {subject['version']}" if subject["version"] else "package unknown"
+    name = f"{kernel['release']} ({package})"
     evidence = _running(kernel)
     remedy: Remedy | None = None
     if what == matching.AFFECTED:

@@ -157,10 +157,10 @@ def describe(row: Affects) -> str:
 
 def _fits(good: Good, subject: Subject) -> bool:
     release = release_of(good)
+    # A kernel of no known flavour, the site's own for example, is named by its release alone: so is its cure.
     return (
         release is not None
-        and subject["flavour"] is not None
-        and rules.flavour(release) == subject["flavour"]
+        and subject["flavour"] in (None, rules.flavour(release))
         and good["distro"] in (None, subject["distro"])
         and good["codename"] in (None, subject["codename"])
     )

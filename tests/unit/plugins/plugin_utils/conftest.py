@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Facts as the readers return them, from captured machines, and the site's advisory of the incident.
+
+The collection is imported within the fixtures: this file can be read before the tree of the root conftest stands.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
+
+HOSTS = Path(__file__).resolve().parents[2] / "fixtures" / "hosts"
+SITE = """\
+---
+id: site-hangs-at-night
+title: Nodes with 6.1.0-47 hang at night
+severity: critical
+symptom: The node stops answering.
+affects:
+  - {distro: debian, codename: bookworm, source: linux, versions: ">= 6.1.170-3, < 6.1.192-2"}
+good:
+  - release: 6.1.0-56-cloud-amd64
+  - release: 6.1.0-56-amd64
+confidence: seen by the site's own operators
+"""
+
+Facts = dict[str, Any]
+
+
+@functools.cache
+def _read(name: str) -> Facts:
+    from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
+    from ansible_collections.fleetops.kernel.plugins.module_utils._readers import kdump, kernel, links
+
+    host = Host(str(HOSTS / name))
+    return {"kernel": kernel.read(host), "kdump": kdump.read(host), "links": links.read(host)}
+
+
+@pytest.fixture
+def facts_of() -> Callable[[str], Facts]:
+    """The facts of a captured machine; a copy, to be changed at will."""
+    return lambda name: copy.deepcopy(_read(name))
+
+
+@pytest.fixture
+def clean(facts_of: Callable[[str], Facts]) -> Facts:
+    """A machine without a fault, as long as no advisory names its kernel."""
+    return facts_of("debian-6.1-clean")
+
+
+@pytest.fixture
+def incident(facts_of: Callable[[str], Facts]) -> Facts:
+    """The machine of the incident."""
+    return facts_of("debian-6.1-incident")
+
+
+@pytest.fixture(scope="session")
+def ours() -> list[Advisory]:
+    """The catalogue of the collection."""
+    from ansible_collections.fleetops.kernel.plugins.plugin_utils import advisories
+
+    return advisories.load()
+
+
+@pytest.fixture(scope="session")
+def site() -> list[Advisory]:
+    """The site's own advisory alone, which names the kernel of the captured machines."""
+    from ansible_collections.fleetops.kernel.plugins.plugin_utils import advisories
+
+    return [advisories.parse(SITE, "site-hangs-at-night.yml")]

@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Proof by contrast, on captured machines: the fault alone, the clean machine, the unreadable source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import findings
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
+
+Facts = dict[str, Any]
+MIB = 1 << 20
+WHY = "Cannot read it: Permission denied (needs root)"
+KERNEL = {"role": "kernel_upgrade", "vars": {"kernel_upgrade_release": "6.1.0-56-cloud-amd64"}}
+
+
+def opened(
+    facts: Facts, catalogue: list[Advisory], **variables: Any
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """The findings that are not ok, by key."""
+    found: list[Any] = findings.judge(facts, catalogue, variables)  # type: ignore[arg-type]
+    keys = [(finding["id"], finding["subject"]) for finding in found]
+    assert len(keys) == len(set(keys)), "a key stands for one finding"
+    for finding in found:
+        assert finding["reason"]
+        assert "\n" not in finding["reason"]
+        assert finding["status"] != "ok" or finding["remedy"] is None
+    return {key: finding for key, finding in zip(keys, found, strict=True) if finding["status"] != "ok"}
+
+
+def set_path(facts: Facts, path: str, value: Any, why: str | None = None) -> None:
+    """Set one reading; None leaves its reason."""
+    reader, *parts = path.split(".")
+    part = facts[reader]
+    for name in parts[:-1]:
+        part = part[name]
+    part[parts[-1]] = value
+    if value is None and why:
+        facts[reader]["unknown"][".".join(parts)] = why
+
+
+# --- each fault alone --------------------------------------------------------------------------------
+
+
+def small(facts: Facts) -> None:
+    set_path(facts, "kdump.reservation.bytes", 80 * MIB)
+
+
+def no_word(facts: Facts) -> None:
+    set_path(facts, "kdump.capture.panic", None)
+
+
+def word_zero(facts: Facts) -> None:
+    set_path(facts, "kdump.capture.panic", 0)
+
+
+def unloaded(facts: Facts) -> None:
+    set_path(facts, "kdump.capture.loaded", False)
+    set_path(facts, "kdump.capture.cmdline", None, "no capture kernel is loaded")
+    set_path(facts, "kdump.capture.panic", None)
+
+
+def unreserved(facts: Facts) -> None:
+    unloaded(facts)
+    facts["kdump"]["reservation"].update(requested=[], bytes=0, low_bytes=0, high_bytes=0)
+
+
+def uninstalled(facts: Facts) -> None:
+    unloaded(facts)
+    facts["kdump"].update(implementation=None, service=None, target=None)
+    facts["kdump"]["capture"].update(initrd=None, initrd_bytes=None)
+
+
+CREATED = {"role": "crashkernel", "vars": {"crashkernel_size": "256M"}}
+FAULTS: dict[str, tuple[Callable[[Facts], None], tuple[str, str], dict[str, Any], str]] = {
+    "small": (
+        small,
+        ("crashkernel-too-small", "crashkernel"),
+        {"role": "crashkernel", "vars": {"crashkernel_size": "224M"}},
+        "80 MiB are reserved",
+    ),
+    "no word": (
+        no_word,
+        ("capture-may-hang", "capture"),
+        {"role": "crashkernel", "vars": {"crashkernel_capture_panic": 10}},
+        "no panic=",
+    ),
+    "word zero": (
+        word_zero,
+        ("capture-may-hang", "capture"),
+        {"role": "crashkernel", "vars": {"crashkernel_capture_panic": 10}},
+        "panic=0",
+    ),
+    "unloaded": (
+        unloaded,
+        ("kdump-not-armed", "kdump"),
+        {"role": "crashkernel", "vars": {}},
+        "no capture kernel",
+    ),
+    "unreserved": (
+        unreserved,
+        ("kdump-not-armed", "kdump"),
+        {"role": "crashkernel", "vars": {"crashkernel_size": "224M"}},
+        "no memory is reserved",
+    ),
+    "uninstalled": (
+        uninstalled,
+        ("kdump-not-armed", "kdump"),
+        {"role": "crashkernel", "vars": {}},
+        "no kdump package is installed",
+    ),
+}
+
+
+def test_a_clean_machine_has_no_finding(clean: Facts, ours: list[Advisory]) -> None:
+    assert opened(clean, ours) == {}
+    named = {finding["id"] for finding in findings.judge(clean, ours, {})}  # type: ignore[arg-type]
+    assert named == {
+        "kernel-known-bad",
+        "crashkernel-too-small",
+        "kdump-not-armed",
+        "capture-may-hang",
+        "stale-link",
+    }, "what was checked and found in order is part of the answer"
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_alone_gives_exactly_its_finding(clean: Facts, ours: list[Advisory], fault: str) -> None:
+    plant, key, remedy, words = FAULTS[fault]
+    plant(clean)
+    found = opened(clean, ours)
+    assert list(found) == [key]
+    assert (found[key]["status"], found[key]["severity"]) == ("affected", "high")
+    # The exact size is the rule's own matter (test_crashkernel.py).
+    got = found[key]["remedy"]
+    assert (got["role"], set(got["vars"])) == (remedy["role"], set(remedy["vars"]))
+    assert words in found[key]["reason"]
+    assert all(item["source"] and item["text"] for item in found[key]["evidence"])
+
+
+def test_a_kernel_named_by_an_advisory_alone(
+    clean: Facts, ours: list[Advisory], site: list[Advisory]
+) -> None:
+    found = opened(clean, ours + site)
+    assert list(found) == [("kernel-known-bad", "site-hangs-at-night")]
+    (finding,) = found.values()
+    assert finding["severity"] == "critical"
+    assert finding["remedy"] == KERNEL
+    assert "6.1.170-3" in finding["reason"]
+    assert {"source": "/proc/sys/kernel/osrelease", "text": "6.1.0-47-cloud-amd64"} in finding["evidence"]
+
+
+@pytest.mark.parametrize(("name", "severity"), [("kube-ipvs0", "medium"), ("flannel.1", "high")])
+def test_each_stale_link_alone(
+    clean: Facts, incident: Facts, ours: list[Advisory], name: str, severity: str
+) -> None:
+    clean["links"]["links"] = [link for link in incident["links"]["links"] if link["name"] == name]
+    found = opened(clean, ours)
+    assert list(found) == [("stale-link", name)]
+    (finding,) = found.values()
+    assert (finding["status"], finding["severity"]) == ("affected", severity)
+    assert finding["remedy"] == {
+        "role": "cilium_migration_cleanup",
+        "vars": {"cilium_migration_cleanup_links": [name]},
+    }
+
+
+def test_a_link_in_use_is_no_fault(clean: Facts, incident: Facts, ours: list[Advisory]) -> None:
+    for link in incident["links"]["links"]:
+        link["users"] = ["process kube-proxy (1234)"]
+    clean["links"] = incident["links"]
+    assert opened(clean, ours) == {}
+
+
+def test_the_incident_has_all_its_faults_worst_first(incident: Facts, site: list[Advisory]) -> None:
+    found = opened(incident, site)
+    assert list(found) == [
+        ("kernel-known-bad", "site-hangs-at-night"),
+        ("capture-may-hang", "capture"),
+        ("crashkernel-too-small", "crashkernel"),
+        ("stale-link", "flannel.1"),
+        ("stale-link", "kube-ipvs0"),
+    ]
+
+
+# --- what could not be read --------------------------------------------------------------------------
+
+NULLS = [
+    ("kernel.distro", ("kernel-known-bad", "site-hangs-at-night"), "critical"),
+    ("kernel.package", ("kernel-known-bad", "site-hangs-at-night"), "critical"),
+    ("kdump.reservation.bytes", ("crashkernel-too-small", "crashkernel"), "high"),
+    ("kdump.capture.initrd_bytes", ("crashkernel-too-small", "crashkernel"), "high"),
+    ("kdump.capture.loaded", ("kdump-not-armed", "kdump"), "high"),
+    ("kdump.capture.loaded", ("capture-may-hang", "capture"), "high"),
+    ("kdump.capture.cmdline", ("capture-may-hang", "capture"), "high"),
+    ("links.links", ("stale-link", "links"), "high"),
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "severity"), NULLS, ids=[f"{path} {key[0]}" for path, key, _ in NULLS]
+)
+def test_an_unreadable_source_is_unknown_with_its_reason(
+    clean: Facts, site: list[Advisory], path: str, key: tuple[str, str], severity: str
+) -> None:
+    set_path(clean, path, None, WHY)
+    found = opened(clean, site)
+    assert (found[key]["status"], found[key]["severity"], found[key]["remedy"]) == ("unknown", severity, None)
+    assert WHY in found[key]["reason"]
+
+
+@pytest.mark.parametrize("path", sorted({path for path, _key, _severity in NULLS}))
+def test_nothing_but_its_own_findings_suffers(clean: Facts, site: list[Advisory], path: str) -> None:
+    set_path(clean, path, None, WHY)
+    wanted = {key for other, key, _severity in NULLS if other == path}
+    assert {key for key, finding in opened(clean, site).items() if finding["status"] == "unknown"} == wanted
+
+
+def test_a_reason_of_the_part_serves_for_what_is_in_it(clean: Facts, ours: list[Advisory]) -> None:
+    set_path(clean, "kdump.capture.cmdline", None)
+    clean["kdump"]["unknown"]["capture"] = WHY
+    assert WHY in opened(clean, ours)["capture-may-hang", "capture"]["reason"]
+
+
+@pytest.mark.parametrize("part", ["kernel", "kdump", "links"])
+def test_a_reader_that_did_not_run_is_unknown(clean: Facts, ours: list[Advisory], part: str) -> None:
+    clean[part] = None
+    found = opened(clean, ours)
+    assert found
+    for finding in found.values():
+        assert finding["status"] == "unknown"
+        assert f"the {part} facts were not read" in finding["reason"]
+
+
+def test_a_link_whose_users_cannot_be_asked_is_unknown(
+    clean: Facts, incident: Facts, ours: list[Advisory]
+) -> None:
+    incident["links"]["links"][0]["users_unknown"] = [WHY]
+    clean["links"] = incident["links"]
+    key = "stale-link", incident["links"]["links"][0]["name"]
+    assert opened(clean, ours)[key]["status"] == "unknown"
+    assert opened(clean, ours)[key]["remedy"] is None
+
+
+def test_between_too_small_and_enough_is_a_small_doubt_with_its_cure(
+    clean: Facts, ours: list[Advisory]
+) -> None:
+    set_path(clean, "kdump.reservation.bytes", 128 * MIB)  # Debian's own default
+    (finding,) = opened(clean, ours).values()
+    assert (finding["id"], finding["status"], finding["severity"]) == (
+        "crashkernel-too-small",
+        "unknown",
+        "low",
+    )
+    assert finding["remedy"]["role"] == "crashkernel"
+    assert "128 MiB are reserved" in finding["reason"]
+
+
+def test_the_captured_user_without_root_sees_the_same_faults(
+    facts_of: Callable[[str], Facts], incident: Facts, site: list[Advisory]
+) -> None:
+    assert opened(facts_of("debian-6.1-incident-noroot"), site).keys() == opened(incident, site).keys()
+
+
+# --- the cure ----------------------------------------------------------------------------------------
+
+
+def test_a_site_s_own_choices_are_proposed(incident: Facts, site: list[Advisory]) -> None:
+    found = opened(
+        incident,
+        site,
+        crashkernel_size="512M",
+        crashkernel_capture_panic=30,
+        kernel_upgrade_package="linux-image-6.1.0-55-cloud-amd64",
+    )
+    remedies = [finding["remedy"]["vars"] for finding in found.values()]
+    assert {"crashkernel_size": "512M"} in remedies
+    assert {"crashkernel_capture_panic": 30} in remedies
+    assert {"kernel_upgrade_package": "linux-image-6.1.0-55-cloud-amd64"} in remedies
+
+
+@pytest.mark.parametrize("empty", ["", "auto", None])
+def test_no_choice_is_no_choice(incident: Facts, site: list[Advisory], empty: str | None) -> None:
+    chosen = {"crashkernel_size": empty, "kernel_upgrade_release": "", "kernel_upgrade_package": ""}
+    assert opened(incident, site, **chosen) == opened(incident, site)
+
+
+def test_no_good_kernel_of_this_flavour_is_said(
+    facts_of: Callable[[str], Facts], site: list[Advisory]
+) -> None:
+    facts = facts_of("debian-6.1-clean")
+    facts["kernel"]["flavour"] = "rt-amd64"
+    (finding,) = opened(facts, site).values()
+    assert finding["status"] == "affected"
+    assert finding["remedy"] is None
+    assert "none is of the flavour 'rt-amd64'" in finding["reason"]
+
+
+def test_a_size_that_nobody_knows_is_not_made_up(clean: Facts, ours: list[Advisory]) -> None:
+    unreserved(clean)
+    clean["kernel"]["architecture"] = "aarch64"
+    finding = opened(clean, ours)["kdump-not-armed", "kdump"]
+    assert (finding["status"], finding["remedy"]) == ("affected", None)
+    assert "aarch64" in finding["reason"]
+    assert opened(clean, ours, crashkernel_size="512M")["kdump-not-armed", "kdump"]["remedy"] is not None
+
+
+def test_no_cure_is_proposed_that_its_role_would_refuse(incident: Facts, site: list[Advisory]) -> None:
+    incident["kernel"]["distro"].update(id="rocky", family=None)
+    for (id_, _subject), finding in opened(incident, site).items():
+        assert (finding["remedy"] is None) is (id_ != "stale-link")
+        assert id_ == "stale-link" or "rocky cannot be changed yet" in finding["reason"]
+
+
+def test_a_container_is_told_to_be_one(incident: Facts, site: list[Advisory]) -> None:
+    incident["kernel"]["container"] = True
+    found = opened(incident, site)
+    assert all(finding["remedy"] is None for finding in found.values())
+    for id_ in ("crashkernel-too-small", "kdump-not-armed", "capture-may-hang"):
+        ((_key, finding),) = [item for item in found.items() if item[0][0] == id_]
+        assert finding["status"] == "unknown"
+        assert "this is a container" in finding["reason"]
+
+
+def test_a_kernel_that_breaks_kdump_says_so(clean: Facts, site: list[Advisory]) -> None:
+    breaking: Any = {**site[0], "breaks_kdump": True}
+    assert (
+        "its dump may fail as well" in opened(clean, [breaking])["kernel-known-bad", breaking["id"]]["reason"]
+    )
