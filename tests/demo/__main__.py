@@ -165,7 +165,7 @@ def console(verdict: Verdict) -> list[str]:
 def report_of(seen: Play) -> list[str]:
     """The report within a playbook's output."""
     start = seen.text.find("TASK [fleetops.kernel.fleet_report")
-    body = seen.text[start:].partition("\n")[2].partition("\nPLAY RECAP")[0]
+    body = seen.text[start:].partition("\n")[2].partition("\nReport: ")[0]
     return [line for line in body.splitlines() if line.strip()]
 
 

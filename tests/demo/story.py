@@ -22,7 +22,7 @@ from typing import Any
 
 from lab import Lab, Node
 from lab.detector import Verdict, crash
-from lab.machine_state import compare, read_state
+from lab.machine_state import compare, read_state, selftest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SNAPSHOT = "incident"
@@ -218,6 +218,11 @@ class Story:
         must(seen.changed > 0, "it announces changes")
         must(not differences, f"and makes none: {differences}")
         return seen, differences
+
+    def comparer(self) -> list[str]:
+        """The comparer that says "nothing changed" is equal to itself, and notices each kind of change."""
+        with self.clone("compare") as node:
+            return selftest(node)
 
     def panic_word_alone(self) -> tuple[Play, Verdict]:
         """The same small reservation with panic= in the capture kernel's words, and no reboot: it comes back."""

@@ -79,6 +79,7 @@ def incident(story: Story) -> Iterator[Row]:
     yield "before: assess finds each fault", story.before_assess
     yield "without root: unknown, never fine", story.without_root
     yield "remediate --check --diff changes nothing", story.check_mode
+    yield "the comparer behind that notices each kind of change", story.comparer
     yield "panic= alone: the same panic comes back", story.panic_word_alone
     yield "undo brings the links back", story.undo
     yield "control: a reboot alone does not pass for the cure", story.control

@@ -70,6 +70,12 @@ def test_check_mode_announces_and_changes_nothing(story: Story) -> None:
     story.check_mode()
 
 
+def test_the_comparer_behind_that_notices_each_kind_of_change(story: Story) -> None:
+    noticed = story.comparer()
+    for what in ("touched file", "sysctl", "link", "held package"):
+        assert any(what in line for line in noticed), noticed
+
+
 def test_the_word_panic_alone_turns_the_hang_into_a_reboot(story: Story) -> None:
     story.panic_word_alone()
 
