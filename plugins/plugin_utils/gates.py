@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import crashkernel
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kdump as kdump_rules
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import links as link_rules
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Evidence, Gate
@@ -76,6 +77,28 @@ def capture_reboots(facts: Facts) -> Gate:
     return _gate("capture_reboots", False, "the capture kernel carries no panic= that reboots", evidence)
 
 
+def crashkernel_reserved(facts: Facts, want: str) -> Gate:
+    """What *want* asks for (as after ``crashkernel=``, or ``auto``) is reserved. Empty: nothing was asked."""
+    name = "crashkernel_reserved"
+    if not want:
+        return _gate(name, True, "no reservation was asked for")
+    kernel, kdump = facts.get("fleetops_kernel"), facts.get("fleetops_kdump")
+    if not kernel or not kdump:
+        return _gate(name, None, "cannot tell: fleetops_kernel or fleetops_kdump was not read")
+    reserved = kdump["reservation"]["bytes"]
+    if want == "auto":
+        estimate = crashkernel.estimate(kernel, kdump)
+        return _gate(name, estimate["fits"], estimate["reason"])
+    asked = crashkernel.reserved_for(want, kernel["memory_bytes"])
+    if reserved is None:
+        return _unread(name, facts, "fleetops_kdump", "reservation.bytes")
+    if asked is None:
+        return _gate(name, None, f"cannot tell how much crashkernel={want} is to reserve")
+    evidence: list[Evidence] = [{"source": "/sys/kernel/kexec_crash_size", "text": str(reserved)}]
+    reason = f"crashkernel={want} asks for {asked} bytes, {reserved} are reserved"
+    return _gate(name, reserved >= asked, reason, evidence)
+
+
 def no_stale_links(facts: Facts, names: Sequence[str] = ()) -> Gate:
     """None of *names* exists; without names, no link that is provably stale."""
     found = (facts.get("fleetops_links") or {}).get("links")
@@ -99,7 +122,14 @@ def no_stale_links(facts: Facts, names: Sequence[str] = ()) -> Gate:
 
 GATES: dict[str, Callable[..., Gate]] = {
     gate.__name__: gate
-    for gate in (kernel_running, kernel_boots_next, kdump_armed, capture_reboots, no_stale_links)
+    for gate in (
+        kernel_running,
+        kernel_boots_next,
+        kdump_armed,
+        capture_reboots,
+        crashkernel_reserved,
+        no_stale_links,
+    )
 }
 
 

@@ -58,7 +58,7 @@ class Narrator:
         """Something that was read, below its step."""
         for text in lines:
             for part in text.splitlines():
-                self.line(f"      | {part[: self.width - 8]}")
+                self.line(f"      | {part}")
 
     @contextlib.contextmanager
     def step(self, text: str) -> Iterator[None]:
@@ -130,10 +130,11 @@ def tell(story: Story, say: Narrator) -> None:
         )
         clock.start()
         try:
-            cured = story.cure()
+            cured, reboots = story.cure()
         finally:
             ticking.set()
             clock.join()
+    say.detail(*report_of(cured, last=True))
     with say.step("remediate again: nothing to do"):
         story.second_run()
     with say.step("AFTER: assess"):
@@ -145,7 +146,7 @@ def tell(story: Story, say: Narrator) -> None:
     with say.step("the dump's end marker; the same dump cut by a mebibyte"):
         found = story.cut_dump()
     say.detail(*(f"{path}: {'complete' if whole else 'incomplete'}" for path, whole in sorted(found.items())))
-    table(say, assessed, crash, cured, after, came_back)
+    table(say, assessed, crash, reboots, after, came_back)
 
 
 def tick(say: Narrator, stop: threading.Event, text: str) -> None:
@@ -162,14 +163,15 @@ def console(verdict: Verdict) -> list[str]:
     ]
 
 
-def report_of(seen: Play) -> list[str]:
-    """The report within a playbook's output."""
-    start = seen.text.find("TASK [fleetops.kernel.fleet_report")
+def report_of(seen: Play, last: bool = False) -> list[str]:
+    """The first report within a playbook's output, or the last."""
+    task = "TASK [fleetops.kernel.fleet_report : Report]"
+    start = seen.text.rfind(task) if last else seen.text.find(task)
     body = seen.text[start:].partition("\n")[2].partition("\nReport: ")[0]
     return [line for line in body.splitlines() if line.strip()]
 
 
-def table(say: Narrator, before: Play, crash: Verdict, cured: Play, after: Play, back: Verdict) -> None:
+def table(say: Narrator, before: Play, crash: Verdict, reboots: int, after: Play, back: Verdict) -> None:
     """Before and after, side by side."""
 
     def row(name: str, one: object, other: object) -> None:
@@ -193,14 +195,14 @@ def table(say: Narrator, before: Play, crash: Verdict, cured: Play, after: Play,
     )
     row(
         "capture kernel panic=",
-        *(facts(seen)["fleetops_kdump"]["capture"]["panic"] for seen in (before, after)),
+        *(facts(seen)["fleetops_kdump"]["capture"]["panic"] or "none" for seen in (before, after)),
     )
     row("stale links", links(before), links(after))
     row("open findings", len(before.open()), len(after.open()))
     row("assess: on a panic it", *(seen.host()["on_panic"]["outcome"] for seen in (before, after)))
     row("a real panic", *(verdict.verdict.replace("_", " ") for verdict in (crash, back)))
     row("dump", "none", f"{back.dump['bytes'] >> 20} MiB, complete" if back.dump else "none")
-    row("reboots by remediate", "", cured.report.get("reboots", 1))
+    row("reboots by remediate", "", reboots)
 
 
 def main() -> int:

@@ -285,17 +285,19 @@ class Story:
         must(not files, f"no file of the new kernel is on the disk before: {files}")
         self._noted.write_text(json.dumps({"boots": node.boots(), "boot_id": node.boot_id()}))
 
-    def cure(self) -> Play:
-        """`remediate`: every fault, with one reboot."""
+    def cure(self) -> tuple[Play, int]:
+        """`remediate`: every fault, with one reboot. Returns how many that were."""
         self.note()
         seen = self.play("remediate", self.node)
         must(seen.rc == 0, f"remediate ends with 0, not {seen.rc}")
         must(not seen.open(), f"nothing is left: {sorted(seen.open())}")
-        self.cured()
-        return seen
+        return seen, self.cured()
 
-    def cured(self) -> None:
-        """The new kernel runs, one boot lies between before and after, and the links were gone before it."""
+    def cured(self) -> int:
+        """The new kernel runs, one boot lies between before and after, and the links were gone before it.
+
+        Returns how many boots those were.
+        """
         node, new, before = (
             self.node,
             Lab(self.lab).manifest()["new"]["release"],
@@ -305,6 +307,7 @@ class Story:
         must(boots == 1, f"exactly one boot lies between before and after, not {boots}")
         must(node.ssh("uname -r").stdout.strip() == new, f"the node runs {new}")
         must(self.links_gone_before_reboot(node, before["boot_id"]), "the links were gone before the reboot")
+        return int(boots)
 
     @staticmethod
     def links_gone_before_reboot(node: Node, boot_id: str) -> bool:

@@ -43,7 +43,11 @@ def link(name: str, users: list[str], users_unknown: list[str]) -> dict[str, Any
     "nothing", [None, {}, {"fleetops_kernel": None, "fleetops_kdump": None}, "unreachable"]
 )
 def test_every_gate_is_closed_and_not_false_when_nothing_was_read(gate: str, nothing: Any) -> None:
-    options = {"want": RELEASE} if gate.startswith("kernel_") else {}
+    options = (
+        {"want": "224M" if gate.startswith("crash") else RELEASE}
+        if gate.startswith(("kernel_", "crash"))
+        else {}
+    )
     verdict = gates.judge(nothing, gate, **options)
     assert verdict["passed"] is None
     assert "cannot tell" in verdict["reason"]
@@ -77,6 +81,22 @@ def test_a_pinned_default_closes_the_gate_and_says_by_which_rule() -> None:
 @pytest.mark.parametrize(("panic", "passed"), [(10, True), (-1, True), (0, False), (None, False)])
 def test_capture_reboots(panic: int | None, passed: bool) -> None:
     assert gates.judge(capture(panic), "capture_reboots")["passed"] is passed
+
+
+@pytest.mark.parametrize(
+    ("want", "reserved", "passed"),
+    [
+        ("224M", 224 << 20, True),
+        ("224M", 128 << 20, False),
+        ("224M", None, None),
+        ("0-4G:224M,4G-:512M", 224 << 20, True),
+        ("4G-:512M", 0, True),  # asks for nothing on this machine
+        ("", 0, True),
+    ],
+)
+def test_crashkernel_reserved(want: str, reserved: int | None, passed: bool | None) -> None:
+    look = facts(kernel={"memory_bytes": 2 << 30}, kdump={"reservation": {"bytes": reserved}})
+    assert gates.judge(look, "crashkernel_reserved", want=want)["passed"] is passed
 
 
 @pytest.mark.parametrize(
