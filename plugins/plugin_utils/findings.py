@@ -95,8 +95,8 @@ def _kernel_known_bad(case: _Case) -> list[Finding]:
 def _advised(
     case: _Case, kernel: KernelFacts, subject: matching.Subject, advisory: Advisory, what: str
 ) -> Finding:
-    package = f"{subject['source'] or 'source unknown'} {subject['version']}" if subject["version"] else "package unknown"
-    name = f"{kernel['release']} ({package})"
+    source, version = subject["source"] or "source unknown", subject["version"]
+    name = f"{kernel['release']} ({f'{source} {version}' if version else 'package unknown'})"
     evidence = _running(kernel)
     remedy: Remedy | None = None
     if what == matching.AFFECTED:

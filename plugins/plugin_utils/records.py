@@ -114,7 +114,7 @@ def natural(name: str) -> list[Any]:
 def plain(value: Any) -> Any:
     """Ansible's lazy, tagged or marked values as what JSON knows."""
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(plain(key)): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     if isinstance(value, bool) or value is None:

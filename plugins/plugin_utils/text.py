@@ -22,7 +22,7 @@ FEW = 6
 # Of a long list, what is still read.
 MOST_VARIANTS = 3
 MOST_STEPS = 12
-EVIDENCE_LINES = 2
+EVIDENCE_LINES = 3
 
 # Worst first.
 OUTCOMES = ("hangs", "unknown", "reboots", "dumps")
@@ -357,7 +357,7 @@ def _seen(finding: Mapping[str, Any], host: str = "") -> list[str]:
         words = _ascii(f"{item['source']}: {item['text']}")
         room = EVIDENCE_LINES * (WIDTH - 16)
         if len(words) > room:  # what counts in a command line is mostly at its end
-            words = f"{words[: room // 4].rpartition(' ')[0]} ... {words[-room // 2 :].partition(' ')[2]}"
+            words = f"{words[: room // 3].rpartition(' ')[0]} ... {words[-room // 2 :].partition(' ')[2]}"
         lines += _wrap(words, "", "  ", WIDTH - 12)
     return [f"{'      seen  ' if number == 0 else ' ' * 12}{line}" for number, line in enumerate(lines)]
 

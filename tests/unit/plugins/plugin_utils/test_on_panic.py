@@ -74,7 +74,7 @@ def proved(loaded: bool | None, room: str, word: int | str, dog: str, panic: int
 @pytest.mark.parametrize("room", ROOM)
 def test_the_verdict_is_what_the_readings_prove(facts_of: Any, loaded: bool | None, room: str) -> None:
     for word, dog, panic in itertools.product(WORD, DOG, PANIC):
-        case = (loaded, room, word, dog, panic)
+        case: Any = (loaded, room, word, dog, panic)
         found: Any = findings.on_panic(machine(facts_of("debian-6.1-clean"), *case))  # type: ignore[arg-type]
         assert found["outcome"] == proved(*case), (case, found["because"])
         assert found["because"], case

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import records
+
+Facts = dict[str, Any]
+
+
+def variables(facts: Facts | None = None, **more: Any) -> dict[str, Any]:
+    known = {f"fleetops_{part}": value for part, value in (facts or {}).items()}
+    return {"ansible_facts": known, "group_names": ["zone_a"], "assess_look": {"changed": False}, **more}
+
+
+def collect(hostvars: Mapping[str, Any]) -> dict[str, records.Record]:
+    return records.collect(hostvars, list(hostvars), [])
+
+
+class Counting(Mapping[str, Any]):
+    """Variables that count how often each key is asked for."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.values_, self.asked = values, dict.fromkeys(values, 0)
+
+    def __getitem__(self, key: str) -> Any:
+        self.asked[key] += 1
+        return self.values_[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values_)
+
+    def __len__(self) -> int:
+        return len(self.values_)
+
+
+def test_a_host_is_judged_from_its_facts(incident: Facts) -> None:
+    found = collect({"n1": variables(incident)})["n1"]
+    assert found["facts"] == incident
+    assert found["on_panic"]["outcome"] == "hangs"
+    assert found["zone"] == "zone_a"
+    assert (found["unreachable"], found["unreadable"], found["outcome"]) == (None, None, None)
+
+
+def test_each_host_is_looked_up_once(incident: Facts) -> None:
+    hostvars = Counting({f"n{number}": variables(incident) for number in range(50)})
+    records.collect(hostvars, list(hostvars), [])
+    assert set(hostvars.asked.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("look", "unreachable", "unreadable"),
+    [
+        ({"unreachable": True, "msg": "no route\n  to host"}, "no route to host", None),
+        ({"unreachable": True, "msg": "Task failed: no route"}, "no route", None),
+        ({"unreachable": True}, "no reason given", None),
+        ({"failed": True, "msg": "Action failed: no python"}, None, "no python"),
+    ],
+)
+def test_what_was_known_before_does_not_count_for_a_host_that_is_dark_now(
+    incident: Facts, look: dict[str, Any], unreachable: str | None, unreadable: str | None
+) -> None:
+    found = collect({"n1": variables(incident, assess_look=look)})["n1"]
+    assert (found["unreachable"], found["unreadable"]) == (unreachable, unreadable)
+    assert found["facts"] is None
+    assert found["findings"] == []
+    assert found["on_panic"]["outcome"] == "unknown"
+
+
+def test_a_host_that_nobody_looked_at_is_unread() -> None:
+    found = collect({"n1": {"group_names": []}})["n1"]
+    assert found["unreadable"] == "it was not looked at"
+
+
+def test_facts_without_a_registered_look_are_enough(incident: Facts) -> None:
+    given = variables(incident)
+    del given["assess_look"]
+    assert collect({"n1": given})["n1"]["facts"] == incident
+
+
+@pytest.mark.parametrize(
+    ("given", "zone"),
+    [
+        ({"group_names": ["all", "web", "zone_b"]}, "zone_b"),
+        ({"group_names": ["zone_10", "zone_9"]}, "zone_9"),
+        ({"group_names": ["web"]}, ""),
+        ({}, ""),
+        ({"fleetops_zone": "north", "group_names": ["zone_b"]}, "north"),
+        ({"fleetops_zone": 3}, "3"),
+    ],
+)
+def test_the_zone_is_a_variable_or_a_group(given: dict[str, Any], zone: str) -> None:
+    assert records.zone_of(given) == zone
+
+
+def test_hosts_come_in_natural_order(clean: Facts) -> None:
+    hostvars = {name: variables(clean) for name in ("n10", "n9", "m1", "n2.dc10", "n2.dc9")}
+    assert list(collect(hostvars)) == ["m1", "n2.dc9", "n2.dc10", "n9", "n10"]
+
+
+def test_the_site_s_choices_reach_the_remedies(incident: Facts) -> None:
+    found = collect({"n1": variables(incident, crashkernel_size="512M")})["n1"]
+    assert {"crashkernel_size": "512M"} in [
+        one["remedy"]["vars"] for one in found["findings"] if one["remedy"]
+    ]
+
+
+def test_marked_values_become_plain_ones() -> None:
+    class Text(str):
+        def __str__(self) -> str:
+            return Text("x")
+
+    class Number(int):
+        pass
+
+    got = records.plain({Text("a"): (Text("b"), Number(3), True, None, 1.5), "m": {"n": {Text("s")}}})
+    assert [type(item) for item in got["a"]] == [str, int, bool, type(None), float]
+    assert type(next(iter(got))) is str
+    json.dumps(got)
