@@ -7,6 +7,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+import yaml
 
 from ansible.playbook.task import Task
 from ansible.template import Templar
