@@ -13,7 +13,7 @@ from typing import Any, TypedDict
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import crashkernel
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kernel as kernel_rules
-from ansible_collections.fleetops.kernel.plugins.module_utils._types import Finding, Step
+from ansible_collections.fleetops.kernel.plugins.module_utils._types import Finding, Remedy, Step
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.records import Record, natural
 
 # The roles that a playbook imports, in the order of cure: what needs no reboot first, the kernel last.
@@ -71,7 +71,7 @@ def step_of(record: Record) -> Step | None:
                 f"expected one of {', '.join(ROLES)}"
             )
         because.append(key_of(finding))
-        _merge(record["host"], roles.setdefault(remedy["role"], {}), givers, finding)
+        _merge(record["host"], roles.setdefault(remedy["role"], {}), givers, key_of(finding), remedy)
     if not roles:
         return None
     return {
@@ -92,10 +92,10 @@ def key_of(finding: Finding) -> str:
 # --- one role, wanted by several findings ------------------------------------------------------------
 
 
-def _merge(host: str, merged: dict[str, Any], givers: dict[tuple[str, str], str], finding: Finding) -> None:
+def _merge(
+    host: str, merged: dict[str, Any], givers: dict[tuple[str, str], str], key: str, remedy: Remedy
+) -> None:
     """Add the variables of a finding's remedy to those of its role; the stricter value stays."""
-    remedy = finding["remedy"]
-    assert remedy is not None
     for name, value in remedy["vars"].items():
         rival = next(
             (other for other in EITHER if name in EITHER and other != name and other in merged), None
@@ -103,17 +103,17 @@ def _merge(host: str, merged: dict[str, Any], givers: dict[tuple[str, str], str]
         clash = rival or (name if name in merged else None)
         if clash is None:
             merged[name] = value
-            givers[remedy["role"], name] = key_of(finding)
+            givers[remedy["role"], name] = key
             continue
         giver = givers[remedy["role"], clash]
-        both = f"{host}: {giver} wants {clash}={merged[clash]}, {key_of(finding)} wants {name}={value}"
+        both = f"{host}: {giver} wants {clash}={merged[clash]}, {key} wants {name}={value}"
         try:
             stricter = _same(None, value) if rival else STRICTER.get(name, _same)(merged[name], value)
         except FleetopsError as error:
-            raise FleetopsError(f"{both}: {error.msg}", findings=[giver, key_of(finding)]) from error
+            raise FleetopsError(f"{both}: {error.msg}", findings=[giver, key]) from error
         if stricter != merged[name]:
             merged[name] = stricter
-            givers[remedy["role"], name] = key_of(finding)
+            givers[remedy["role"], name] = key
 
 
 def _same(one: Any, other: Any) -> Any:

@@ -344,7 +344,7 @@ def _short(finding: Mapping[str, Any]) -> str:
 
 def _key(key: str) -> str:
     """A finding's name, with its subject where there are several."""
-    id_, _, subject = key.partition(":")
+    id_, _colon, subject = key.partition(":")
     return f"{id_} {subject}" if id_ in ("kernel-known-bad", "stale-link") else id_
 
 

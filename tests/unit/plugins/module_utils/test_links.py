@@ -22,8 +22,8 @@ def link(name: str = "kube-ipvs0", addresses: tuple[str, ...] = ("10.96.0.1/32",
         "addresses": [
             {
                 "family": "inet6" if ":" in text else "inet",
-                "address": text.split("/")[0],
-                "prefixlen": int(text.split("/")[1]),
+                "address": text.partition("/")[0],
+                "prefixlen": int(text.partition("/")[2]),
                 "scope": "link" if text.startswith("fe80") else "global",
             }
             for text in addresses

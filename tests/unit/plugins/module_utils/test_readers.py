@@ -642,7 +642,7 @@ def test_a_whole_dump_and_the_same_one_cut_by_a_mebibyte() -> None:
     facts = kdump.read(Host(str(FIXTURES / DUMPS)))
     assert facts["dumps"] is not None
     assert [dump["complete"] for dump in facts["dumps"]] == [True, False]
-    whole, cut = facts["dumps"]
+    whole, cut = facts["dumps"][0], facts["dumps"][1]
     assert whole["path"] == "/var/crash/202611241004/dump.202611241004"
     assert whole["bytes"] - cut["bytes"] == MIB
     assert whole["time"] < cut["time"]

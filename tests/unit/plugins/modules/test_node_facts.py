@@ -125,7 +125,7 @@ def differences(documented: dict[str, Any], value: Any, path: str) -> Iterator[s
 
 
 @pytest.mark.parametrize(
-    "module", [node_facts, kernel_facts, kdump_facts], ids=lambda module: module.__name__.split(".")[-1]
+    "module", [node_facts, kernel_facts, kdump_facts], ids=lambda module: module.__name__.rpartition(".")[2]
 )
 @pytest.mark.parametrize("name", ["debian-6.1-incident", "debian-6.1-dumps", "debian-6.1-generic-watchdog"])
 def test_every_fact_is_documented_and_every_documented_fact_is_there(module: Any, name: str) -> None:

@@ -201,7 +201,7 @@ NULLS = [
 
 
 @pytest.mark.parametrize(
-    ("path", "key", "severity"), NULLS, ids=[f"{path} {key[0]}" for path, key, _ in NULLS]
+    ("path", "key", "severity"), NULLS, ids=[f"{path} {key[0]}" for path, key, _severity in NULLS]
 )
 def test_an_unreadable_source_is_unknown_with_its_reason(
     clean: Facts, site: list[Advisory], path: str, key: tuple[str, str], severity: str
