@@ -31,13 +31,17 @@ LARGEST = 256 * 1024
 
 # What must never leave a machine, whoever asks for it.
 FORBIDDEN = re.compile(r"/etc/(shadow|gshadow)|/etc/ssh/ssh_host|/\.ssh/|/etc/(ssl/private|kubernetes/pki)/")
+# Boot lines can carry what lets in, and those of a sandbox a lot about where it runs.
+BOOT_LINES = r"/proc/cmdline|.*/kexec_cmd|/boot/grub/grub\.cfg|/etc/default/grub.*"
 # (path, what, instead)
-SCRUBS: tuple[tuple[str, str, bytes], ...] = (
-    (r"/etc/machine-id|/var/lib/dbus/machine-id", r"[0-9a-f]{32}", b"0" * 32),
-    (r"/etc/default/kdump-tools", r"(?<=FTP_PASSWORD=)\S+", b'"left-out"'),
-    (r"/proc/cmdline|/var/crash/kexec_cmd", r"(?<= -- )[^\n\"]+", b"init-arguments-left-out"),
-    (r"/proc/(1|self)/mountinfo", r"(?m)^\S+ \S+ \S+ \S+ /\S.*\n", b""),  # all but the root
-    (r"/proc/version", r"(?<=\()[\w.-]+@[\w.-]+(?=\))", b"builder@host"),
+SCRUBS: tuple[tuple[str, str, str], ...] = (
+    (r"/etc/machine-id|/var/lib/dbus/machine-id", r"[0-9a-f]{32}", "0" * 32),
+    (r"/etc/default/kdump-tools", r"(FTP_PASSWORD=).+", r'\1"left-out"'),
+    (r"/proc/cmdline|.*/kexec_cmd", r"(?<= -- )[^\n\"]+", "init-arguments-left-out"),
+    (BOOT_LINES, r"(?i)([\w.]*(?:pass|secret|token)[\w.]*=)[^\s\"]+", r"\1left-out"),
+    (BOOT_LINES, r"(password(?:_pbkdf2)?[ \t]+\S+)[ \t]+\S+", r"\1 left-out"),
+    (r"/proc/(1|self)/mountinfo", r"(?m)^\S+ \S+ \S+ \S+ /\S.*\n", ""),  # all but the root
+    (r"/proc/version", r"(?<=\()[\w.-]+@[\w.-]+(?=\))", "builder@host"),
 )
 
 
@@ -45,7 +49,7 @@ def scrub(path: str, data: bytes) -> bytes:
     """A file's content without what identifies or lets in."""
     for where, what, instead in SCRUBS:
         if re.fullmatch(where, path):
-            data = re.sub(what.encode(), lambda _match, text=instead: text, data)  # type: ignore[misc]
+            data = re.sub(what.encode(), instead.encode(), data)
     return data
 
 

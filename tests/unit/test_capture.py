@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The script that turns a machine into a fixture."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import sys
+import zipfile
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError, Unreadable
+from ansible_collections.fleetops.kernel.plugins.module_utils._host import CAPTURE_FILE, Host
+
+CAPTURE = Path(__file__).parents[1] / "capture"
+FIXTURES = Path(__file__).parent / "fixtures" / "hosts"
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"capture_{name.strip('_')}", CAPTURE / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+recorder, main = load("recorder"), load("__main__")
+
+
+def record(tree: Path, into: Path) -> tuple[Any, Path]:
+    """Read a tree through a Recorder, and write what it saw."""
+    host = recorder.Recorder(str(tree))
+    facts = recorder.read(host)
+    for name, data in host.tree().items():
+        path = into / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return facts, into
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in FIXTURES.iterdir()))
+def test_a_capture_of_a_capture_reads_the_same(name: str, tmp_path: Path) -> None:
+    facts, again = record(FIXTURES / name, tmp_path / "again")
+    assert facts["fleetops_kernel"]["release"]
+    assert recorder.read(Host(str(again))) == facts
+    assert recorder.read(Host(str(FIXTURES / name))) == facts
+
+
+BUILT = "(gcc 12) #1 SMP Debian 6.1.170-3 (2026-05-08)"
+SECRETS = {
+    "etc/default/kdump-tools": 'FTP="192.0.2.9"\nFTP_PASSWORD=\'hunter2 hunter2\'\nKDUMP_COREDIR="/var/crash"\n',
+    "etc/default/grub": 'GRUB_CMDLINE_LINUX="rd.iscsi.password=hunter2"\n',
+    "proc/cmdline": "BOOT_IMAGE=/boot/vmlinuz-6.1.0-47-cloud-amd64 ro api_token=hunter2 -- --key hunter2\n",
+    "proc/version": f"Linux version 6.1.0-47-cloud-amd64 (alice@laptop.example) {BUILT}\n",
+    "var/crash/kexec_cmd": '/sbin/kexec -p --command-line="ro -- --token hunter2 panic=1" --initrd=/i /k\n',
+}
+
+
+def test_secrets_stay_on_the_machine(tmp_path: Path) -> None:
+    _facts, source = record(FIXTURES / "debian-6.1-incident", tmp_path / "source")
+    for name, text in SECRETS.items():
+        (source / name).write_text(text)
+    with (source / "boot/grub/grub.cfg").open("a") as menu:
+        menu.write("password_pbkdf2 root grub.pbkdf2.sha512.hunter2\n")
+    facts, tree = record(source, tmp_path / "tree")
+    said = json.dumps(facts) + "".join(path.read_text() for path in tree.rglob("*") if path.is_file())
+    for secret in ("hunter2", "alice", "laptop"):
+        assert secret not in said
+    assert facts["fleetops_kdump"]["target"]["kind"] == "ftp"
+    assert facts["fleetops_kernel"]["package"]["version"] == "6.1.170-3"
+
+
+KEYS = (
+    "/etc/shadow",
+    "/etc/gshadow-",
+    "/etc/ssh/ssh_host_ed25519_key",
+    "/root/.ssh/id_rsa",
+    "/etc/kubernetes/pki/ca.key",
+)
+
+
+@pytest.mark.parametrize("path", KEYS)
+def test_keys_and_passwords_are_refused(tmp_path: Path, path: str) -> None:
+    file = tmp_path / path.lstrip("/")
+    file.parent.mkdir(parents=True)
+    file.write_text("hunter2")
+    host = recorder.Recorder(str(tmp_path))
+    with pytest.raises(Unreadable, match="not for a capture"):
+        host.read(path)
+    assert b"hunter2" not in b"".join(host.tree().values())
+
+
+def test_the_machine_id_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+    host = recorder.Recorder(str(tmp_path))
+    assert host.read("/etc/machine-id") == "0" * 32 + "\n"
+    assert host.tree()["etc/machine-id"] == b"0" * 32 + b"\n"
+
+
+def test_a_large_file_is_kept_by_its_ends_and_its_size(tmp_path: Path) -> None:
+    (tmp_path / "dump").write_bytes(b"HEAD" + b"x" * 2_000_000 + b"TAIL")
+    host = recorder.Recorder(str(tmp_path))
+    assert (host.read_bytes("/dump", 0, 4), host.read_bytes("/dump", -4, 4)) == (b"HEAD", b"TAIL")
+    assert host.size("/dump") == 2_000_008
+    tree = host.tree()
+    assert tree["dump"] == b"HEADTAIL"
+    assert json.loads(tree[CAPTURE_FILE])["sizes"] == {"/dump": 2_000_008}
+    with pytest.raises(FleetopsError, match="too large for a capture"):
+        host.read("/dump")
+
+
+def test_kernel_threads_are_left_out_but_for_the_one_that_proves_something(tmp_path: Path) -> None:
+    for pid, words in {"1": "/sbin/init", "2": "", "77": "", "4711": "kube-proxy\0"}.items():
+        (tmp_path / "proc" / pid).mkdir(parents=True)
+        (tmp_path / "proc" / pid / "cmdline").write_text(words)
+    (tmp_path / "proc/version").write_text("")
+    assert recorder.Recorder(str(tmp_path)).listdir("/proc") == ["1", "2", "4711"]
+
+
+def test_what_travels_is_module_utils_and_the_recorder() -> None:
+    with zipfile.ZipFile(io.BytesIO(main.payload())) as archive:
+        names = archive.namelist()
+    assert "__main__.py" in names
+    assert f"{main.PACKAGE}/_readers/kernel.py" in names
+    assert {name.split("/")[0] for name in names} == {"__main__.py", "ansible_collections"}
+
+
+def test_how_a_machine_is_reached() -> None:
+    assert main.command("localhost", None, None)[:2] == ["python3", "-c"]
+    assert main.command("web1", None, "ops")[:5] == ["ssh", "-o", "BatchMode=yes", "-l", "ops"]
+    lab = main.command("n1", "default", "operator")
+    assert lab[0] == sys.executable
+    assert lab[2:8] == ["ssh", "--lab", "default", "--user", "operator", "n1"]
+
+
+def test_differences_are_named_by_their_path() -> None:
+    live = {"a": {"b": 1, "c": [1]}, "d": None}
+    assert main.differences(live, json.loads(json.dumps(live))) == []
+    assert main.differences(live, {"a": {"b": 2, "c": [1]}, "e": 1}) == [
+        "a.b: 1 on the machine, 2 in the tree",
+        "e: None on the machine, 1 in the tree",
+    ]
+
+
+def test_this_machine(tmp_path: Path) -> None:
+    """From the command line to the comparison, on whatever runs these tests."""
+    outdir = tmp_path / "tree"
+    facts = main.capture([sys.executable, "-c", main.BOOTSTRAP], outdir)
+    again = main.replay(outdir)
+    assert facts["fleetops_kernel"]["release"] == Host().read("/proc/sys/kernel/osrelease").strip()
+    assert main.differences(facts, again) == []
+    assert not (outdir / ".live.json").exists()
