@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.color import ANSIBLE_COLOR
 from ansible.utils.display import Display
@@ -87,7 +88,7 @@ class ActionModule(ActionBase):
             time=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
             plan=plan.make(found) if compared and stage == "before" else None,
             before=_read_before(path, name) if compared and stage == "after" else None,
-            dry=bool(self._task.check_mode or task_vars.get("fleetops_plan_only", False)),
+            dry=bool(self._task.check_mode or boolean(task_vars.get("fleetops_plan_only", False))),
         )
         return made, path
 

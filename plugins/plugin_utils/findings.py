@@ -208,8 +208,7 @@ def _capture_may_hang(case: _Case) -> list[Finding]:
         return [_finding(*name, "unknown", HIGH, f"cannot tell: {clause}", evidence)]
     if reboots:
         return [_finding(*name, "ok", HIGH, f"{clause}: should it fail, it reboots", evidence)]
-    seconds = case["vars"].get("crashkernel_capture_panic") or CAPTURE_PANIC
-    remedy, cure = _remedy(kernel, "crashkernel", {"crashkernel_capture_panic": int(seconds)})
+    remedy, cure = _remedy(kernel, "crashkernel", {"crashkernel_capture_panic": _seconds(case)})
     return [
         _finding(
             *name,
@@ -469,13 +468,30 @@ def _remedy(kernel: KernelFacts | None, role: str, variables: Mapping[str, Any])
 
 def _size_remedy(case: _Case, kernel: KernelFacts, kdump: KdumpFacts) -> tuple[Remedy | None, str]:
     """The remedy of a larger reservation: the site's own size, or the safe one."""
-    size = case["vars"].get("crashkernel_size")
-    if not size or size == "auto":
-        try:
-            size = crashkernel.safe_size(kernel, kdump)
-        except FleetopsError as error:
-            return None, f" ({error.msg})"
-    return _remedy(kernel, "crashkernel", {"crashkernel_size": str(size)})
+    size = str(case["vars"].get("crashkernel_size") or "auto")
+    if size != "auto":
+        return _remedy(kernel, "crashkernel", {"crashkernel_size": crashkernel.check(size)})
+    try:
+        size = crashkernel.safe_size(kernel, kdump)
+    except FleetopsError as error:
+        return None, f" ({error.msg})"
+    return _remedy(kernel, "crashkernel", {"crashkernel_size": size})
+
+
+def _seconds(case: _Case) -> int:
+    """Until a failing capture kernel reboots: the site's own, or the role's default."""
+    chosen = case["vars"].get("crashkernel_capture_panic")
+    if chosen in (None, ""):
+        return CAPTURE_PANIC
+    try:
+        seconds = int(str(chosen))
+    except ValueError:
+        seconds = 0
+    if not seconds:
+        raise FleetopsError(
+            f"crashkernel_capture_panic is '{chosen}': expected seconds, or a negative number for at once"
+        )
+    return seconds
 
 
 def _nothing_to_fit(kdump: KdumpFacts) -> bool:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Finding, OnPanic
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import findings
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings import NodeFacts
@@ -76,7 +77,7 @@ def record(host: str, variables: Mapping[str, Any], advisories: Sequence[Advisor
         "host": host,
         "zone": zone_of(variables),
         "facts": facts,
-        "findings": findings.judge(facts, advisories, chosen) if facts else [],
+        "findings": _judged(host, facts, advisories, chosen) if facts else [],
         "on_panic": findings.on_panic(facts) if facts else unlooked(unreachable, unreadable),
         "unreachable": unreachable,
         "unreadable": unreadable,
@@ -84,6 +85,15 @@ def record(host: str, variables: Mapping[str, Any], advisories: Sequence[Advisor
         if outcome
         else None,
     }
+
+
+def _judged(
+    host: str, facts: NodeFacts, advisories: Sequence[Advisory], chosen: Mapping[str, Any]
+) -> list[Finding]:
+    try:
+        return findings.judge(facts, advisories, chosen)
+    except FleetopsError as error:  # a choice of the site that cannot be meant so
+        raise FleetopsError(f"{host}: {error.msg}", host=host) from error
 
 
 def unlooked(unreachable: str | None, unreadable: str | None) -> OnPanic:

@@ -67,7 +67,8 @@ def load(dirs: str | Sequence[str] = ()) -> list[Advisory]:
     """Ours, and those of the site's folders. Raises FleetopsError with file, key and what was expected."""
     found = _folder(OURS)
     sites: dict[str, str] = {}
-    for folder in [dirs] if isinstance(dirs, str) else dirs:
+    # With -e a list is one text, as Ansible's own list options take it.
+    for folder in dirs.split(",") if isinstance(dirs, str) else dirs:
         for name, advisory in _folder(os.path.abspath(os.path.expanduser(str(folder)))).items():
             if name in sites:
                 raise FleetopsError(

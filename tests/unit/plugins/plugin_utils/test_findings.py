@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import findings
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
 
@@ -263,6 +264,58 @@ def test_the_captured_user_without_root_sees_the_same_faults(
     facts_of: Callable[[str], Facts], incident: Facts, site: list[Advisory]
 ) -> None:
     assert opened(facts_of("debian-6.1-incident-noroot"), site).keys() == opened(incident, site).keys()
+
+
+LOSABLE = [
+    *(
+        f"kernel.{name}"
+        for name in (
+            "release version architecture flavour distro container package installed next_boot cmdline taint"
+        ).split()
+    ),
+    *(f"kernel.{name}" for name in "boot_id uptime oops_count warn_count watchdogs memory_bytes".split()),
+    "kernel.panic",
+    *(f"kdump.{name}" for name in ("implementation", "service", "target", "dumps")),
+    *(f"kdump.reservation.{name}" for name in ("bytes", "low_bytes", "high_bytes")),
+    *(f"kdump.capture.{name}" for name in ("loaded", "cmdline", "initrd", "initrd_bytes", "source")),
+    "links.links",
+    "links.total",
+]
+
+
+@pytest.mark.parametrize("tree", ["debian-6.1-clean", "debian-6.1-incident", "debian-6.18-no-kdump"])
+@pytest.mark.parametrize("path", LOSABLE)
+def test_a_lost_reading_never_turns_one_answer_into_another(
+    facts_of: Callable[[str], Facts], site: list[Advisory], tree: str, path: str
+) -> None:
+    def answers(facts: Any) -> tuple[dict[tuple[str, str], str], str]:
+        found = findings.judge(facts, site, {})
+        return {(one["id"], one["subject"]): one["status"] for one in found}, findings.on_panic(facts)[
+            "outcome"
+        ]
+
+    full, verdict = answers(facts_of(tree))
+    facts = facts_of(tree)
+    if path == "kernel.panic":
+        facts["kernel"]["panic_sysctls"]["kernel.panic"] = None
+    else:
+        set_path(facts, path, None, WHY)
+    if path == "kdump.capture.cmdline":
+        facts["kdump"]["capture"]["panic"] = None
+    less, outcome = answers(facts)
+    for key, status in less.items():
+        assert status in (full.get(key, "unknown"), "unknown"), key
+    # reboots is the least that is certain where a dump cannot be promised.
+    assert outcome in (verdict, "unknown") or (verdict, outcome) == ("dumps", "reboots")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("crashkernel_size", "much"), ("crashkernel_capture_panic", 0), ("crashkernel_capture_panic", "x")],
+)
+def test_a_choice_that_cannot_be_meant_is_an_error(incident: Facts, name: str, value: Any) -> None:
+    with pytest.raises(FleetopsError, match=f"{value}.*expected"):
+        opened(incident, [], **{name: value})
 
 
 # --- the cure ----------------------------------------------------------------------------------------
