@@ -220,6 +220,7 @@ def test_what_grub_had_to_make_up_for_is_said() -> None:
     assert grub.choose(menu, "simple").notes == []
     assert grub.choose(menu, "0").notes == ["the first entry"]
     assert grub.choose(menu, "gone").notes == ["'gone' names no entry, so GRUB takes the first"]
+    assert grub.choose(menu, "7").notes == ["'7' names no entry, so GRUB takes the first"]
     assert grub.choose(menu, "1>1").notes == [
         "entry 1: another kernel can take its place",
         "entry 1: another kernel can take its place",
