@@ -279,7 +279,7 @@ def options_of(root: Path, documentation: Any) -> set[str]:
     """The options of a module, those of its fragments included."""
     found = set(documentation.get("options") or {})
     for fragment in documentation.get("extends_documentation_fragment", []):
-        name, _, variant = fragment.removeprefix("fleetops.kernel.").partition(".")
+        name, _dot, variant = fragment.removeprefix("fleetops.kernel.").partition(".")
         path = root / "plugins" / "doc_fragments" / f"{name}.py"
         if path.exists():
             (body,) = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
