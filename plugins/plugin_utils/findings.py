@@ -175,17 +175,17 @@ def _kdump_not_armed(case: _Case) -> list[Finding]:
     armed, reason = kdump_rules.armed(kdump)
     if kdump["capture"]["loaded"]:
         return [_finding(*name, "ok", HIGH, "a capture kernel is loaded", evidence)]
-    reasons = [reason]
     if kdump["implementation"] is None and "implementation" not in kdump["unknown"]:
-        armed = False
-        reasons.insert(0, "no kdump package is installed")
+        # The role makes no node a kdump node: a plan must not start what is bound to fail.
+        reason = f"no kdump package is installed; {reason} (no cure from here: install kdump-tools first)"
+        return [_finding(*name, "affected", HIGH, reason, evidence)]
     if armed is None:
         return [_finding(*name, "unknown", HIGH, f"cannot tell: {reason}", evidence)]
     if kdump["reservation"]["bytes"] == 0:
         remedy, cure = _size_remedy(case, kernel, kdump)
     else:
         remedy, cure = _remedy(kernel, "crashkernel", {})
-    return [_finding(*name, "affected", HIGH, "; ".join(reasons) + cure, evidence, remedy)]
+    return [_finding(*name, "affected", HIGH, reason + cure, evidence, remedy)]
 
 
 def _capture_may_hang(case: _Case) -> list[Finding]:
