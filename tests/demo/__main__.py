@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from demo.story import STALE, Play, Story, StoryError
 from lab import Lab, LabError
 from lab.detector import Verdict
+from lab.host import listen
 
 # Without a terminal, a line of progress this often (seconds); on one, the line is rewritten as it comes.
 PROGRESS_INTERVAL = 20.0
@@ -215,6 +216,7 @@ def main() -> int:
     )
     options = parser.parse_args()
     say = Narrator()
+    listen(lambda text: say.line(f"      {text}"))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     story = Story(options.lab, say.progress, None if options.keep else os.getpid())
     if options.steps:

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .errors import LabError
@@ -74,9 +74,21 @@ def digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
+def _to_stderr(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+_listener: list[Callable[[str], None]] = [_to_stderr]
+
+
 def say(text: str) -> None:
     """One line for the person who watches."""
-    print(text, file=sys.stderr, flush=True)
+    _listener[-1](text)
+
+
+def listen(listener: Callable[[str], None]) -> None:
+    """Have the lines of the lab told by *listener* from now on, who may be drawing on the same terminal."""
+    _listener.append(listener)
 
 
 @contextlib.contextmanager
