@@ -43,7 +43,9 @@ def execute(argument_spec: Dict[str, Any], run: Run, apply: Optional[Apply] = No
         returned = dict(result.returned)
         if result.plan and not module.check_mode:
             if apply is None:
-                raise FleetopsError("A module that only reads came to a plan: this is a defect of the collection")
+                raise FleetopsError(
+                    "A module that only reads came to a plan: this is a defect of the collection"
+                )
             returned.update(apply(host, module.params, result) or {})
     except FleetopsError as error:
         module.fail_json(**error.as_result())

@@ -203,7 +203,9 @@ def _packages_of_status(text: str) -> List[Package]:
     """What dpkg-query would say, from the database itself."""
     found: List[Package] = []
     for block in text.split("\n\n"):
-        fields: Dict[str, str] = dict(re.findall(r"^(Package|Status|Version|Source): (.*)$", block, re.MULTILINE))
+        fields: Dict[str, str] = dict(
+            re.findall(r"^(Package|Status|Version|Source): (.*)$", block, re.MULTILINE)
+        )
         name = fields.get("Package", "")
         if (
             not (name.startswith(("linux-image-", "linux-modules-")) or name in _PATTERNS)

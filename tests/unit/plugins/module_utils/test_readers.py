@@ -848,3 +848,15 @@ def test_output_that_is_no_json_is_unknown(machine: Machine) -> None:
         machine(INCIDENT, commands={"ip -j -d addr": {"rc": 0, "stdout": "oops", "stderr": ""}})
     )
     assert "printed no JSON" in facts["unknown"]["links"]
+
+
+def test_a_kernel_that_was_installed_boots_next_and_does_not_run() -> None:
+    facts = kernel.read(Host(str(FIXTURES / "debian-6.1-two-kernels")))
+    assert (facts["release"], facts["unknown"]) == (RUNNING, {})
+    assert facts["installed"] is not None
+    assert [(found["release"], found["bootable"]) for found in facts["installed"]] == [
+        (RUNNING, True),
+        ("6.1.0-56-cloud-amd64", True),
+    ]
+    assert facts["next_boot"] is not None
+    assert facts["next_boot"]["release"] == "6.1.0-56-cloud-amd64"
