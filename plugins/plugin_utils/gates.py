@@ -43,16 +43,32 @@ def kernel_running(facts: Facts, want: str) -> Gate:
 
 
 def kernel_boots_next(facts: Facts, want: str) -> Gate:
-    """The boot loader takes the release *want* at the next boot."""
-    entry = (facts.get("fleetops_kernel") or {}).get("next_boot")
+    """The boot loader takes the release *want* at the next boot, and all that it needs to boot is there."""
+    name = "kernel_boots_next"
+    kernel = facts.get("fleetops_kernel") or {}
+    entry = kernel.get("next_boot")
     if entry is None:
-        return _unread("kernel_boots_next", facts, "fleetops_kernel", "next_boot")
+        return _unread(name, facts, "fleetops_kernel", "next_boot")
     evidence: list[Evidence] = [{"source": entry["entry"], "text": entry["because"]}]
-    if entry["release"] == want:
-        return _gate("kernel_boots_next", True, f"boots {want} next", evidence)
-    return _gate(
-        "kernel_boots_next", False, f"boots {entry['release']} next, not {want}: {entry['because']}", evidence
-    )
+    if entry["release"] != want:
+        reason = f"boots {entry['release']} next, not {want}: {entry['because']}"
+        return _gate(name, False, reason, evidence)
+    if kernel.get("installed") is None:
+        return _unread(name, facts, "fleetops_kernel", "installed")
+    found = next((one for one in kernel["installed"] if one["release"] == want), None)
+    if found is None:
+        return _gate(
+            name,
+            None,
+            f"boots {want} next, but cannot tell whether it can: it is not among the installed kernels",
+        )
+    if found["bootable"] is None:
+        why = kernel["unknown"].get(f"installed.{want}.bootable") or "no reason given"
+        return _gate(name, None, f"boots {want} next, but cannot tell whether it can ({why})", evidence)
+    if not found["bootable"]:
+        missing = ", ".join(found["missing"]) or "the reader does not say what"
+        return _gate(name, False, f"boots {want} next, but it cannot boot; missing: {missing}", evidence)
+    return _gate(name, True, f"boots {want} next", evidence)
 
 
 def kdump_armed(facts: Facts) -> Gate:

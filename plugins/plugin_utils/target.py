@@ -16,7 +16,10 @@ INSTALLED = ("ii", "hi")
 
 
 def kernel_target(facts: Mapping[str, Any], release: str = "", package: str = "") -> dict[str, Any]:
-    """``{release, package, installed, package_manager}`` of the kernel that exactly one of the two names asks for."""
+    """``{release, package, installed, package_manager}`` of the kernel that exactly one of the two names asks for.
+
+    ``installed``: its package is there in full. Raises FleetopsError when it is, and yet cannot boot.
+    """
     if bool(release) == bool(package):
         raise FleetopsError(
             "Name the kernel by exactly one of kernel_upgrade_release and kernel_upgrade_package: "
@@ -38,14 +41,17 @@ def kernel_target(facts: Mapping[str, Any], release: str = "", package: str = ""
         raise FleetopsError(
             f"The installed kernels are unknown: {kernel.get('unknown', {}).get('installed')}"
         )
-    installed = any(
-        found["release"] == release and found["package"] and found["package"]["status"].strip() in INSTALLED
-        for found in kernel["installed"]
-    )
+    found = next((one for one in kernel["installed"] if one["release"] == release), None)
+    whole = bool(found and found["package"] and found["package"]["status"].strip() in INSTALLED)
+    if found and whole and found["bootable"] is False:
+        # The package manager would do nothing for a package that is there in full.
+        raise FleetopsError(
+            f"{package} is installed, but cannot boot; missing: {', '.join(found['missing'])}. Install it again first"
+        )
     return {
         "release": release,
         "package": package,
-        "installed": installed,
+        "installed": whole,
         "package_manager": platform.PACKAGE_MANAGER,
     }
 

@@ -77,6 +77,28 @@ def test_a_pinned_default_closes_the_gate_and_says_by_which_rule() -> None:
     assert "GRUB_DEFAULT is the number" in verdict["reason"]
 
 
+@pytest.mark.parametrize(
+    ("installed", "unknown", "passed", "words"),
+    [
+        ([(RELEASE, True, [])], {}, True, f"boots {RELEASE} next"),
+        ([(RELEASE, False, ["/boot/initrd.img-x", "depmod"])], {}, False, "/boot/initrd.img-x, depmod"),
+        ([(RELEASE, None, [])], {f"installed.{RELEASE}.bootable": "needs root"}, None, "needs root"),
+        ([("6.1.0-47-cloud-amd64", True, [])], {}, None, "not among the installed kernels"),
+        (None, {"installed": "Cannot read '/boot'"}, None, "Cannot read '/boot'"),
+    ],
+)
+def test_the_kernel_that_boots_next_must_be_able_to(
+    installed: Any, unknown: dict[str, str], passed: bool | None, words: str
+) -> None:
+    entry = {"release": RELEASE, "entry": "0", "because": "default in grub.cfg: 0"}
+    names = ("release", "bootable", "missing")
+    kernels = installed and [dict(zip(names, one, strict=True)) for one in installed]
+    look = facts(kernel={"next_boot": entry, "installed": kernels, "unknown": unknown})
+    verdict = gates.judge(look, "kernel_boots_next", want=RELEASE)
+    assert verdict["passed"] is passed
+    assert words in verdict["reason"]
+
+
 # panic=0 waits for ever: having the word is not enough.
 @pytest.mark.parametrize(("panic", "passed"), [(10, True), (-1, True), (0, False), (None, False)])
 def test_capture_reboots(panic: int | None, passed: bool) -> None:

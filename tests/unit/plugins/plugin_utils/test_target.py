@@ -41,6 +41,23 @@ def test_only_a_whole_package_counts_as_installed(status: str, installed: bool) 
     assert target.kernel_target(facts(status), release=OLD)["installed"] is installed
 
 
+@pytest.mark.parametrize(
+    ("status", "bootable", "installed"), [("ii", True, True), ("ii", None, True), ("iF", False, False)]
+)
+def test_what_cannot_boot_is_not_installed(status: str, bootable: bool | None, installed: bool) -> None:
+    given = facts(status)
+    given["fleetops_kernel"]["installed"][0].update(bootable=bootable, missing=["/boot/initrd.img-x"])
+    assert target.kernel_target(given, release=OLD)["installed"] is installed
+
+
+@pytest.mark.parametrize("status", ["ii", "hi"])
+def test_a_whole_package_that_cannot_boot_is_refused_since_its_manager_would_do_nothing(status: str) -> None:
+    given = facts(status)
+    given["fleetops_kernel"]["installed"][0].update(bootable=False, missing=["/boot/initrd.img-x"])
+    with pytest.raises(FleetopsError, match=r"cannot boot; missing: /boot/initrd\.img-x"):
+        target.kernel_target(given, release=OLD)
+
+
 @pytest.mark.parametrize("asked", [{}, {"release": NEW, "package": f"linux-image-{NEW}"}])
 def test_exactly_one_name_is_wanted(asked: dict[str, str]) -> None:
     with pytest.raises(
