@@ -32,6 +32,9 @@ SEVERITIES = ("critical", "high", "medium", "low")
 # Per rule; an advisory and a link bring their own.
 HIGH, LOW = "high", "low"
 
+# Subjects of findings that speak of all that there are.
+ALL = ("advisories", "links")
+
 # Seconds until a failing capture kernel reboots, as the role crashkernel has it by default.
 CAPTURE_PANIC = 10
 

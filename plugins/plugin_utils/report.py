@@ -129,7 +129,11 @@ def difference(before: Sequence[Finding], after: Sequence[Finding]) -> Differenc
     was = {key_of(finding): finding for finding in before if findings.is_open(finding)}
     now = {key_of(finding) for finding in after if findings.is_open(finding)}
     judged = {key_of(finding) for finding in after}
-    blind = {finding["id"] for finding in after if finding["status"] == "unknown"}
+    blind = {
+        finding["id"]
+        for finding in after
+        if finding["status"] == "unknown" and finding["subject"] in findings.ALL
+    }
     left = [key for key in was if key in now or (key not in judged and was[key]["id"] in blind)]
     return {
         "cured": [key for key in was if key not in left],
@@ -185,6 +189,23 @@ def _compare(host: str, entry: dict[str, Any], record: Record, before: Report, d
         entry["on_panic"] = {"outcome": "unknown", "because": entry["unreadable"], "evidence": []}
     dark = entry["unreachable"] or entry["unreadable"] or was["unreachable"] or was["unreadable"]
     entry["difference"] = None if dark else difference(was["findings"], entry["findings"])
+    if step is not None and not dark and entry["outcome"]["status"] == "done":
+        why = _not_cured(step, entry)
+        if why:
+            entry["outcome"] = {"status": "failed", "why": why}
+
+
+def _not_cured(step: Step, entry: Mapping[str, Any]) -> str:
+    """Why a node whose roles all ended well is not cured all the same; '' when it is."""
+    left = [key for key in entry["difference"]["left"] if key in step["because"]]
+    whys = []
+    if left:
+        verb = "is" if len(left) == 1 else "are"
+        whys.append(f"{len(left)} of its faults {verb} left: {', '.join(left)}")
+    was, now = entry["before"]["on_panic"]["outcome"], entry["on_panic"]["outcome"]
+    if text.OUTCOMES.index(now) < text.OUTCOMES.index(was):
+        whys.append(f"what it does on a panic got worse: {text.WORDS[was]} -> {text.WORDS[now]}")
+    return f"done, but {'; '.join(whys)}" if whys else ""
 
 
 def _outcome(step: Step | None, was: Mapping[str, Any], got: Outcome | None, dry: bool) -> Outcome:

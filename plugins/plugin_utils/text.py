@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import findings
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import plan as planning
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.records import natural
 
@@ -337,7 +338,7 @@ def _head(finding: Mapping[str, Any]) -> str:
 
 
 def _short(finding: Mapping[str, Any]) -> str:
-    if finding["subject"] in ("advisories", "links"):  # all that there are
+    if finding["subject"] in findings.ALL:
         return str(finding["id"])
     return _key(f"{finding['id']}:{finding['subject']}")
 

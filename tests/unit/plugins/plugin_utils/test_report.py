@@ -109,8 +109,10 @@ def finding(id_: str, subject: str, status: str) -> Any:
         ([("a", "x", "unknown")], [("a", "x", "ok")], ["a:x"], [], []),
         ([("a", "x", "affected")], [("a", "x", "unknown")], [], [], ["a:x"]),
         # The link is not seen any more because no link is: that is no cure.
-        ([("a", "x", "affected")], [("a", "all", "unknown")], [], ["a:all"], ["a:x"]),
-        ([("a", "x", "affected")], [("a", "all", "ok")], ["a:x"], [], []),
+        ([("a", "x", "affected")], [("a", "links", "unknown")], [], ["a:links"], ["a:x"]),
+        # Another link that cannot be judged is no doubt about this one, which is gone.
+        ([("a", "x", "affected")], [("a", "y", "unknown")], ["a:x"], ["a:y"], []),
+        ([("a", "x", "affected")], [("a", "links", "ok")], ["a:x"], [], []),
         ([("a", "x", "ok")], [("a", "x", "affected")], [], ["a:x"], []),
         ([("a", "x", "affected")], [("a", "y", "affected")], ["a:x"], ["a:y"], []),
     ],
@@ -168,6 +170,40 @@ def test_a_planned_node_that_is_not_done_fails_the_run(
     more: Any = {"fleetops_outcome": after} if after else {}
     found = made({"n1": host(again, **more)}, "remediate", kept)
     assert report.failures(found, "never") == [why]
+
+
+def test_done_with_a_fault_left_is_failed(made: Callable[..., Any], incident: Facts, cured: Facts) -> None:
+    kept = made({"n1": host(incident)}, "remediate")
+    cured["kdump"]["capture"]["panic"] = None
+    found = made({"n1": done(cured)}, "remediate", kept)
+    assert found["hosts"]["n1"]["outcome"] == {
+        "status": "failed",
+        "why": "done, but 1 of its faults is left: capture-may-hang:capture",
+    }
+    assert found["summary"]["outcomes"] == {"failed": 1}
+    assert report.failures(found, "never") == ["1 node failed (n1)"]
+    assert "FAILED: n1 (zone_a): done, but 1 of its faults is left" in report.render(found)
+
+
+def test_done_with_a_worse_panic_is_failed(made: Callable[..., Any], incident: Facts, cured: Facts) -> None:
+    incident["kdump"]["reservation"]["bytes"] = 224 << 20
+    kept = made({"n1": host(incident)}, "remediate")
+    cured["kdump"]["capture"].update(loaded=False, cmdline=None, panic=None)
+    found = made({"n1": done(cured)}, "remediate", kept)
+    assert found["hosts"]["n1"]["outcome"]["status"] == "failed"
+    assert "done, but what it does on a panic got worse: DUMPS -> " in found["hosts"]["n1"]["outcome"]["why"]
+    assert report.failures(found, "never") == ["1 node failed (n1)"]
+
+
+def test_what_the_plan_left_to_a_person_is_no_failure_of_it(
+    made: Callable[..., Any], incident: Facts, cured: Facts
+) -> None:
+    incident["links"]["links"][0]["users_unknown"] = ["needs root"]
+    kept = made({"n1": host(incident)}, "remediate")
+    cured["links"]["links"] = incident["links"]["links"][:1]
+    found = made({"n1": done(cured)}, "remediate", kept)
+    assert len(found["hosts"]["n1"]["difference"]["left"]) == 1
+    assert report.failures(found, "never") == []
 
 
 def test_in_check_mode_a_planned_node_need_not_be_done(made: Callable[..., Any], incident: Facts) -> None:
