@@ -27,14 +27,22 @@ class LinkRule(TypedDict):
     residue: str  # what it does to a node while Cilium does not select it, as a clause; "" for nothing
 
 
+# They run kube-proxy and flannel as goroutines of their own process: no process or container of the maker shows.
+_K3S = ("k3s", "k3s-server", "k3s-agent")
+# kubelite (MicroK8s) runs kube-proxy within itself. The pods of both are in a folder of their own, not the kubelet's
+# usual one, so that a maker there that is down for the moment would not be seen as a container.
+_PODS_ELSEWHERE = ("kubelite", "k0s")
+
 STALE_LINK_RULES: Tuple[LinkRule, ...] = (
     {
         # kube-proxy pkg/proxy/ipvs/proxier.go DefaultDummyDevice; it never sets the link up (kubernetes.md 4.3).
         "name": "kube-ipvs0",
         "kind": "dummy",
         "maker": "kube-proxy",
-        "processes": ("kube-proxy",),
+        # rke2 ran kube-proxy within itself once, now as a static pod.
+        "processes": ("kube-proxy", *_K3S, *_PODS_ELSEWHERE, "rke2"),
         "containers": ("kube-proxy",),
+        # Not /proc/net/ip_vs: kube-proxy leaves its virtual servers behind as well (kubernetes.md 5.1).
         "connections": "/proc/net/ip_vs_conn",
         "bridge": None,
         "residue": "keeps {addresses} local on this node: traffic to these service addresses never leaves it",
@@ -44,8 +52,8 @@ STALE_LINK_RULES: Tuple[LinkRule, ...] = (
         "name": "flannel.1",
         "kind": "vxlan",
         "maker": "flannel",
-        "processes": ("flanneld",),
-        "containers": ("kube-flannel",),
+        "processes": ("flanneld", *_K3S, *_PODS_ELSEWHERE),
+        "containers": ("kube-flannel",),  # Canal calls its own so, too: RKE2 runs flannel nowhere else
         "connections": None,
         "bridge": "cni0",
         "residue": "",

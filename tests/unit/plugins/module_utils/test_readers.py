@@ -779,6 +779,23 @@ def test_a_link_in_use_is_left_with_the_proof(
     assert other["users"] == []
 
 
+@pytest.mark.parametrize("name", ["kube-ipvs0", "flannel.1"])
+@pytest.mark.parametrize("comm", ["k3s", "k3s-server", "k3s-agent", "kubelite", "k0s"])
+def test_a_distribution_that_runs_the_maker_within_its_own_process(
+    machine: Machine, name: str, comm: str
+) -> None:
+    host = machine(INCIDENT, {"/proc/400/comm": f"{comm}\n"}, listings={"/proc": [*PIDS, "400"]})
+    link = link_of(host, name)
+    assert link["users"] == [f"process {comm} (400)"]
+    assert link_rules.judge(link)["stale"] is False
+
+
+def test_rke2_runs_kube_proxy_within_itself_and_flannel_never(machine: Machine) -> None:
+    host = machine(INCIDENT, {"/proc/400/comm": "rke2\n"}, listings={"/proc": [*PIDS, "400"]})
+    assert link_of(host, "kube-ipvs0")["users"] == ["process rke2 (400)"]
+    assert link_of(host, "flannel.1")["users"] == []
+
+
 def with_devices(machine: Machine, change: Callable[[list[dict[str, Any]]], None]) -> Host:
     notes = json.loads((FIXTURES / INCIDENT / CAPTURE_FILE).read_text())
     devices = json.loads(notes["commands"]["ip -j -d addr"]["stdout"])
