@@ -187,7 +187,7 @@ def _kdump_not_armed(case: _Case) -> list[Finding]:
     if kdump["reservation"]["bytes"] == 0:
         remedy, cure = _size_remedy(case, kernel, kdump)
     else:
-        remedy, cure = _remedy(kernel, "crashkernel", {})
+        remedy, cure = _crashkernel_remedy(case, kernel, kdump)
     return [_finding(*name, "affected", HIGH, reason + cure, evidence, remedy)]
 
 
@@ -211,7 +211,7 @@ def _capture_may_hang(case: _Case) -> list[Finding]:
         return [_finding(*name, "unknown", HIGH, f"cannot tell: {clause}", evidence)]
     if reboots:
         return [_finding(*name, "ok", HIGH, f"{clause}: should it fail, it reboots", evidence)]
-    remedy, cure = _remedy(kernel, "crashkernel", {"crashkernel_capture_panic": _seconds(case)})
+    remedy, cure = _crashkernel_remedy(case, kernel, kdump)
     return [
         _finding(
             *name,
@@ -470,22 +470,47 @@ def _remedy(kernel: KernelFacts | None, role: str, variables: Mapping[str, Any])
 
 
 def _size_remedy(case: _Case, kernel: KernelFacts, kdump: KdumpFacts) -> tuple[Remedy | None, str]:
-    """The remedy of a larger reservation: the site's own size, or the safe one."""
+    """The remedy of a larger reservation: the site's own size where it cures, or the safe one."""
     size = str(case["vars"].get("crashkernel_size") or "auto")
     if size != "auto":
-        return _remedy(kernel, "crashkernel", {"crashkernel_size": crashkernel.check(size)})
-    try:
-        size = crashkernel.safe_size(kernel, kdump)
-    except FleetopsError as error:
-        return None, f" ({error.msg})"
-    return _remedy(kernel, "crashkernel", {"crashkernel_size": size})
+        vain = _in_vain(crashkernel.check(size), kernel, kdump)
+        if vain:
+            return None, f" (no cure from here: the chosen crashkernel_size {size} {vain})"
+    else:
+        try:
+            size = crashkernel.safe_size(kernel, kdump)
+        except FleetopsError as error:
+            return None, f" ({error.msg})"
+    return _crashkernel_remedy(case, kernel, kdump, crashkernel_size=size)
 
 
-def _seconds(case: _Case) -> int:
-    """Until a failing capture kernel reboots: the site's own, or the role's default."""
+def _in_vain(size: str, kernel: KernelFacts, kdump: KdumpFacts) -> str:
+    """Why the reboot for a reservation of *size* would cure nothing; '' when it may."""
+    asked = crashkernel.reserved_for(size, kernel["memory_bytes"])
+    if asked is None:
+        return "does not tell how much it reserves on this node"
+    # Nothing was measured elsewhere: there, only what reserves nothing is known to be in vain.
+    measured = kernel["architecture"] == "x86_64"
+    limit = crashkernel.estimate(kernel, kdump)["too_small_up_to"] if measured else 0
+    if asked > limit:
+        return ""
+    has, needs = (f"{round(number / crashkernel.MIB, 1):g} MiB" for number in (asked, limit))
+    return f"reserves {has}, and more than {needs} are needed"
+
+
+def _crashkernel_remedy(
+    case: _Case, kernel: KernelFacts, kdump: KdumpFacts, **variables: Any
+) -> tuple[Remedy | None, str]:
+    """The role sets both: without the seconds in force, its default would take the place of a good value."""
+    seconds = {"crashkernel_capture_panic": _seconds(case, kdump)}
+    return _remedy(kernel, "crashkernel", {**variables, **seconds})
+
+
+def _seconds(case: _Case, kdump: KdumpFacts) -> int:
+    """Until a failing capture kernel reboots: the site's own, else what it carries now, else the role's default."""
     chosen = case["vars"].get("crashkernel_capture_panic")
     if chosen in (None, ""):
-        return CAPTURE_PANIC
+        return kdump["capture"]["panic"] or CAPTURE_PANIC
     try:
         seconds = int(str(chosen))
     except ValueError:

@@ -75,12 +75,11 @@ def uninstalled(facts: Facts) -> None:
     facts["kdump"]["capture"].update(initrd=None, initrd_bytes=None)
 
 
-CREATED = {"role": "crashkernel", "vars": {"crashkernel_size": "256M"}}
 FAULTS: dict[str, tuple[Callable[[Facts], None], tuple[str, str], dict[str, Any] | None, str]] = {
     "small": (
         small,
         ("crashkernel-too-small", "crashkernel"),
-        {"role": "crashkernel", "vars": {"crashkernel_size": "224M"}},
+        {"role": "crashkernel", "vars": {"crashkernel_size": "224M", "crashkernel_capture_panic": 10}},
         "80 MiB are reserved",
     ),
     "no word": (
@@ -98,13 +97,13 @@ FAULTS: dict[str, tuple[Callable[[Facts], None], tuple[str, str], dict[str, Any]
     "unloaded": (
         unloaded,
         ("kdump-not-armed", "kdump"),
-        {"role": "crashkernel", "vars": {}},
+        {"role": "crashkernel", "vars": {"crashkernel_capture_panic": 10}},
         "no capture kernel",
     ),
     "unreserved": (
         unreserved,
         ("kdump-not-armed", "kdump"),
-        {"role": "crashkernel", "vars": {"crashkernel_size": "224M"}},
+        {"role": "crashkernel", "vars": {"crashkernel_size": "224M", "crashkernel_capture_panic": 10}},
         "no memory is reserved",
     ),
     "uninstalled": (
@@ -332,9 +331,46 @@ def test_a_site_s_own_choices_are_proposed(incident: Facts, site: list[Advisory]
         kernel_upgrade_package="linux-image-6.1.0-55-cloud-amd64",
     )
     remedies = [finding["remedy"]["vars"] for finding in found.values()]
-    assert {"crashkernel_size": "512M"} in remedies
+    assert {"crashkernel_size": "512M", "crashkernel_capture_panic": 30} in remedies
     assert {"crashkernel_capture_panic": 30} in remedies
     assert {"kernel_upgrade_package": "linux-image-6.1.0-55-cloud-amd64"} in remedies
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        ("96M", "reserves 96 MiB, and more than 96.5 MiB are needed"),
+        ("64M", "reserves 64 MiB, and more than 96.5 MiB are needed"),
+        ("4G-:512M", "reserves 0 MiB"),  # asks for nothing on this machine
+        ("72M,low", "does not tell how much it reserves"),
+    ],
+)
+@pytest.mark.parametrize("plant", [small, unreserved])
+def test_a_chosen_size_that_would_cure_nothing_is_no_cure(
+    clean: Facts, ours: list[Advisory], plant: Callable[[Facts], None], size: str, words: str
+) -> None:
+    plant(clean)
+    (finding,) = opened(clean, ours, crashkernel_size=size).values()
+    assert (finding["status"], finding["remedy"]) == ("affected", None)
+    assert size in finding["reason"]
+    assert words in finding["reason"]
+    (finding,) = opened(clean, ours, crashkernel_size="128M").values()
+    assert finding["remedy"]["vars"]["crashkernel_size"] == "128M"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "now", "seconds"),
+    [(None, 30, 30), (None, -1, -1), (None, 0, 10), (None, None, 10), (5, 30, 5)],
+)
+@pytest.mark.parametrize("plant", [small, unreserved, unloaded])
+def test_the_role_gets_the_seconds_that_are_good_already(
+    clean: Facts, plant: Callable[[Facts], None], chosen: Any, now: int | None, seconds: int
+) -> None:
+    plant(clean)
+    clean["kdump"]["capture"]["panic"] = now
+    variables = {"crashkernel_capture_panic": chosen}
+    for finding in opened(clean, [], **variables).values():
+        assert finding["remedy"]["vars"]["crashkernel_capture_panic"] == seconds
 
 
 @pytest.mark.parametrize("empty", ["", "auto", None])

@@ -104,7 +104,7 @@ def test_hosts_come_in_natural_order(clean: Facts) -> None:
 
 def test_the_site_s_choices_reach_the_remedies(incident: Facts) -> None:
     found = collect({"n1": variables(incident, crashkernel_size="512M")})["n1"]
-    assert {"crashkernel_size": "512M"} in [
+    assert {"crashkernel_size": "512M", "crashkernel_capture_panic": 10} in [
         one["remedy"]["vars"] for one in found["findings"] if one["remedy"]
     ]
 
