@@ -9,7 +9,7 @@ import re
 from types import ModuleType
 from typing import Any, Dict, List, Optional, Tuple
 
-from ansible_collections.fleetops.kernel.plugins.module_utils import _platform
+from ansible_collections.fleetops.kernel.plugins.module_utils import _kexec, _platform
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
     FleetopsError,
     Missing,
@@ -219,7 +219,7 @@ def _watchdogs(asking: Asking) -> List[Watchdog]:
 
 
 def _memory(host: Host) -> int:
-    """Memory as it was built in: MemTotal lacks what the kernel, and the reservation itself, take away."""
+    """Memory as it was built in, what is reserved for a capture kernel included."""
     try:
         blocks = sum(1 for name in host.listdir(MEMORY_BLOCKS) if re.match(r"memory\d+\Z", name))
         if blocks:
@@ -229,7 +229,8 @@ def _memory(host: Host) -> int:
     found = re.search(r"^MemTotal:\s+(\d+) kB$", host.read("/proc/meminfo"), re.MULTILINE)
     if not found:
         raise Unreadable("'/proc/meminfo' has no line MemTotal")
-    return int(found.group(1)) * 1024
+    # MemTotal lacks the reservation, and a little that firmware and kernel keep to themselves.
+    return int(found.group(1)) * 1024 + _kexec.crash_size(host)
 
 
 def _packages(host: Host, platform: Optional[ModuleType], distro: Optional[Distro]) -> List[Package]:

@@ -35,6 +35,8 @@ SAFE_GROWTH = 10
 SAFE_GRAIN = 32 * MIB
 SAFE_AT_LEAST = 192 * MIB
 SAFE_WITHOUT_INITRD = 256 * MIB
+# What is reserved is lost to the machine: more than this part of its memory is a decision, and not a default.
+SAFE_PART = 4
 
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40, "P": 50, "E": 60}
 _SIZE = re.compile(r"(0|[1-9]\d*|0[xX][0-9a-fA-F]+)([KMGTPE]?)\Z", re.IGNORECASE)
@@ -157,18 +159,32 @@ def estimate(kernel: KernelFacts, kdump: KdumpFacts) -> Estimate:
 
 
 def safe_size(kernel: KernelFacts, kdump: KdumpFacts) -> str:
-    """A value for ``crashkernel=`` with which :func:`estimate` says that it fits, such as ``224M``."""
+    """A value for ``crashkernel=`` with which :func:`estimate` says that it fits, such as ``224M``.
+
+    Raises FleetopsError when none is known, or when it would take more than a quarter of the memory.
+    """
     architecture = kernel["architecture"]
     if architecture != "x86_64":
         raise FleetopsError(
             f"No safe crashkernel size is known for the architecture '{architecture or 'unknown'}', only for x86_64: "
             "name one"
         )
-    if kdump["capture"]["initrd_bytes"] is None:
-        return f"{SAFE_WITHOUT_INITRD // MIB}M"
-    grown = (1 + UNPACKED_RATIO) * kdump["capture"]["initrd_bytes"] // SAFE_GROWTH
-    enough = _round_up(estimate(kernel, kdump)["fits_from"] + grown, SAFE_GRAIN)
-    return f"{max(SAFE_AT_LEAST, enough) // MIB}M"
+    size = _safe_bytes(kernel, kdump)
+    memory = kernel["memory_bytes"]  # what is reserved now included
+    if memory is not None and size * SAFE_PART > memory:
+        raise FleetopsError(
+            f"The safe crashkernel size here is {size // MIB}M, more than a quarter of this machine's {_mib(memory)} "
+            "of memory: name a size"
+        )
+    return f"{size // MIB}M"
+
+
+def _safe_bytes(kernel: KernelFacts, kdump: KdumpFacts) -> int:
+    initrd = kdump["capture"]["initrd_bytes"]
+    if initrd is None:
+        return SAFE_WITHOUT_INITRD
+    grown = (1 + UNPACKED_RATIO) * initrd // SAFE_GROWTH
+    return max(SAFE_AT_LEAST, _round_up(estimate(kernel, kdump)["fits_from"] + grown, SAFE_GRAIN))
 
 
 def _fits(kernel: KernelFacts, kdump: KdumpFacts, too_small: int, enough: int) -> Tuple[Optional[bool], str]:

@@ -26,7 +26,12 @@ SIZES = st.one_of(
 def facts(
     reserved: int | None, initrd: int | None, architecture: str | None = "x86_64", **unknown: str
 ) -> tuple[Any, Any]:
-    kernel: dict[str, Any] = {"architecture": architecture, "unknown": {}}
+    kernel: dict[str, Any] = {
+        "architecture": architecture,
+        "release": "6.1.0-47-cloud-amd64",
+        "memory_bytes": None,
+        "unknown": {},
+    }
     kdump = {
         "reservation": {"requested": [], "bytes": reserved, "low_bytes": None, "high_bytes": None},
         "capture": {"initrd": "/var/lib/kdump/initrd.img", "initrd_bytes": initrd},
@@ -237,3 +242,36 @@ def test_safe_size() -> None:
         FleetopsError, match="No safe crashkernel size is known for the architecture 'aarch64'"
     ):
         crashkernel.safe_size(*facts(0, LAB_INITRD, "aarch64"))
+
+
+@pytest.mark.parametrize(
+    ("memory", "initrd", "value"),
+    [
+        (GIB, LAB_INITRD, "224M"),  # the lab machine: its memory blocks, what is reserved included
+        (768 * MIB, MIB, "192M"),  # a quarter to the byte
+        (768 * MIB - 1, MIB, None),
+        (512 * MIB, LAB_INITRD, None),
+        (512 * MIB, None, None),  # nothing known about the initrd: 256M, which is half of it
+        (None, LAB_INITRD, "224M"),
+    ],
+)
+def test_the_safe_size_leaves_the_machine_its_memory(
+    memory: int | None, initrd: int | None, value: str | None
+) -> None:
+    kernel, kdump = facts(80 * MIB, initrd)
+    kernel["memory_bytes"] = memory
+    if value:
+        assert crashkernel.safe_size(kernel, kdump) == value
+    else:
+        with pytest.raises(FleetopsError, match=r"\d+M.* a quarter of .* \d+(\.\d)? MiB"):
+            crashkernel.safe_size(kernel, kdump)
+
+
+def test_the_refusal_names_both_numbers() -> None:
+    kernel, kdump = facts(0, LAB_INITRD)
+    kernel["memory_bytes"] = 512 * MIB
+    with pytest.raises(FleetopsError) as caught:
+        crashkernel.safe_size(kernel, kdump)
+    assert caught.value.msg == (
+        "The safe crashkernel size here is 224M, more than a quarter of this machine's 512 MiB of memory: name a size"
+    )

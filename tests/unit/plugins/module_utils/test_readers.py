@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import Unreadable
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import CAPTURE_FILE, Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._readers import kdump, kernel, links
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import crashkernel
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import links as link_rules
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "hosts"
@@ -390,7 +391,29 @@ def test_taint_is_named(machine: Machine) -> None:
 def test_memory_without_memory_blocks(machine: Machine) -> None:
     meminfo = "MemTotal:         987654 kB\n"
     host = machine(CLEAN, {"/proc/meminfo": meminfo}, listings={"/sys/devices/system/memory": []})
-    assert kernel.read(host)["memory_bytes"] == 987654 * 1024
+    # MemTotal lacks what is reserved for the capture kernel.
+    assert kernel.read(host)["memory_bytes"] == 987654 * 1024 + 224 * MIB
+
+
+def test_memory_without_memory_blocks_and_an_unknown_reservation(machine: Machine) -> None:
+    host = machine(
+        CLEAN,
+        {"/proc/meminfo": "MemTotal:         987654 kB\n"},
+        listings={"/sys/devices/system/memory": []},
+        unreadable={"/sys/kernel/kexec_crash_size": "lost"},
+    )
+    facts = kernel.read(host)
+    assert facts["memory_bytes"] is None
+    assert "kexec_crash_size" in facts["unknown"]["memory_bytes"]
+
+
+@pytest.mark.parametrize("name", [name for name in MACHINES if name.startswith("debian-6.1-")])
+def test_the_safe_size_of_the_lab_s_machines(name: str) -> None:
+    """1 GiB of memory blocks, whatever of it is reserved: 224M is less than a quarter."""
+    host = Host(str(FIXTURES / name))
+    facts = kernel.read(host)
+    assert facts["memory_bytes"] == 1024 * MIB
+    assert crashkernel.safe_size(facts, kdump.read(host)) in ("224M", "256M")
 
 
 MOUNTS = "27 1 254:0 / / rw - ext4 /dev/vda rw\n35 27 0:22 / /sys rw - sysfs sysfs rw\n"
