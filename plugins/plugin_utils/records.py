@@ -73,27 +73,24 @@ def record(host: str, variables: Mapping[str, Any], advisories: Sequence[Advisor
         unreadable = "it was not looked at" if facts is None else None
     chosen = {key: plain(variables.get(key)) for key in CHOICES}
     outcome = plain(variables.get(OUTCOME))
+    on_panic = findings.on_panic(facts) if facts else unlooked(unreachable, unreadable)
+    found: list[Finding] = []
+    try:
+        found = findings.judge(facts, advisories, chosen) if facts else []
+    except FleetopsError as error:  # a choice of the site that cannot be meant so: no other host shall suffer
+        facts, unreadable = None, error.msg
     return {
         "host": host,
         "zone": zone_of(variables),
         "facts": facts,
-        "findings": _judged(host, facts, advisories, chosen) if facts else [],
-        "on_panic": findings.on_panic(facts) if facts else unlooked(unreachable, unreadable),
+        "findings": found,
+        "on_panic": on_panic,
         "unreachable": unreachable,
         "unreadable": unreadable,
         "outcome": {"status": str(outcome["status"]), "why": str(outcome.get("why") or "")}
         if outcome
         else None,
     }
-
-
-def _judged(
-    host: str, facts: NodeFacts, advisories: Sequence[Advisory], chosen: Mapping[str, Any]
-) -> list[Finding]:
-    try:
-        return findings.judge(facts, advisories, chosen)
-    except FleetopsError as error:  # a choice of the site that cannot be meant so
-        raise FleetopsError(f"{host}: {error.msg}", host=host) from error
 
 
 def unlooked(unreachable: str | None, unreadable: str | None) -> OnPanic:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.fleetops.kernel.plugins.plugin_utils import records
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import plan, records
 
 Facts = dict[str, Any]
 
@@ -107,6 +107,27 @@ def test_the_site_s_choices_reach_the_remedies(incident: Facts) -> None:
     assert {"crashkernel_size": "512M", "crashkernel_capture_panic": 10} in [
         one["remedy"]["vars"] for one in found["findings"] if one["remedy"]
     ]
+
+
+@pytest.mark.parametrize(
+    ("choice", "value", "words"),
+    [
+        ("crashkernel_capture_panic", 0, "crashkernel_capture_panic is '0'"),
+        ("crashkernel_size", "lots", "crashkernel=lots is malformed"),
+    ],
+)
+def test_a_malformed_choice_of_one_host_is_said_of_that_host_alone(
+    incident: Facts, choice: str, value: Any, words: str
+) -> None:
+    found = collect({"n1": variables(incident, **{choice: value}), "n2": variables(incident)})
+    assert words in str(found["n1"]["unreadable"])
+    assert (found["n1"]["facts"], found["n1"]["findings"]) == (None, [])
+    assert found["n1"]["on_panic"]["outcome"] == "hangs", "this hangs on no choice"
+    assert found["n2"]["unreadable"] is None
+    assert found["n2"]["findings"]
+    planned = plan.make(found)
+    assert [step["host"] for step in planned["steps"]] == ["n2"]
+    assert words in planned["skipped"]["n1"]
 
 
 def test_marked_values_become_plain_ones() -> None:
