@@ -275,3 +275,26 @@ def test_the_refusal_names_both_numbers() -> None:
     assert caught.value.msg == (
         "The safe crashkernel size here is 224M, more than a quarter of this machine's 512 MiB of memory: name a size"
     )
+
+
+@pytest.mark.parametrize(
+    ("initrd", "release", "says"),
+    [
+        (LAB_INITRD, "6.1.0-47-cloud-amd64", "up to 96 MiB the capture kernel was seen to run out of memory"),
+        (MIB, "6.1.0-47-cloud-amd64", "was seen to run out of memory"),
+        # nobody measured these
+        (
+            12 * MIB,
+            "6.1.0-47-cloud-amd64",
+            "up to 99.4 MiB the capture kernel is estimated to run out of memory",
+        ),
+        (LAB_INITRD, "6.12.1-1-amd64", "up to 96 MiB the capture kernel is estimated to run out of memory"),
+        (LAB_INITRD, None, "is estimated to run out of memory"),
+    ],
+)
+def test_too_small_says_whether_it_was_seen(initrd: int, release: str | None, says: str) -> None:
+    kernel, kdump = facts(80 * MIB, initrd)
+    kernel["release"] = release
+    got = crashkernel.estimate(kernel, kdump)
+    assert got["fits"] is False
+    assert says in got["reason"]
