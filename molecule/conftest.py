@@ -43,7 +43,7 @@ class Scenario:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.lab = Lab(f"molecule-{name}".replace("_", "-")[:31])  # as in shared/vars.yml
+        self.lab = Lab(f"molecule-{name}".replace("_", "-")[:31])  # as in shared/vars/lab.yml
         self.directory = CHECKOUT / ".lab" / f"molecule-{name}"
 
     @property
