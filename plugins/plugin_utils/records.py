@@ -139,7 +139,9 @@ def plain(value: Any) -> Any:
 
 
 def _facts(variables: Mapping[str, Any]) -> NodeFacts | None:
-    known = variables.get("ansible_facts") or {}
+    """What the look itself returned. The host's facts may be older, and count only where nobody registered a look."""
+    look = variables.get(LOOK)
+    known = (variables if look is None else look).get("ansible_facts") or {}
     found: Any = {part: plain(known.get(FACT + part)) or None for part in PARTS}
     return found if any(found.values()) else None
 

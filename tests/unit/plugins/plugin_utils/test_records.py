@@ -14,7 +14,8 @@ Facts = dict[str, Any]
 
 def variables(facts: Facts | None = None, **more: Any) -> dict[str, Any]:
     known = {f"fleetops_{part}": value for part, value in (facts or {}).items()}
-    return {"ansible_facts": known, "group_names": ["zone_a"], "assess_look": {"changed": False}, **more}
+    look = {"changed": False, "ansible_facts": known}
+    return {"ansible_facts": known, "group_names": ["zone_a"], "assess_look": look, **more}
 
 
 def collect(hostvars: Mapping[str, Any]) -> dict[str, records.Record]:
@@ -80,6 +81,14 @@ def test_facts_without_a_registered_look_are_enough(incident: Facts) -> None:
     given = variables(incident)
     del given["assess_look"]
     assert collect({"n1": given})["n1"]["facts"] == incident
+
+
+def test_facts_of_an_older_look_do_not_count(incident: Facts, clean: Facts) -> None:
+    given = variables(incident)
+    given["assess_look"] = {"ansible_facts": {"fleetops_kernel": clean["kernel"]}}
+    assert collect({"n1": given})["n1"]["facts"] == {"kernel": clean["kernel"], "kdump": None, "links": None}
+    given["assess_look"] = {"skipped": True}
+    assert collect({"n1": given})["n1"]["unreadable"] == "it was not looked at"
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ DARK: dict[str, Any] = {"assess_look": {"unreachable": True, "msg": "no route to
 
 def host(facts: Facts | None, zone: str = "zone_a", **more: Any) -> dict[str, Any]:
     known = {f"fleetops_{part}": value for part, value in (facts or {}).items()}
-    return {"ansible_facts": known, "group_names": [zone], "assess_look": {}, **more}
+    return {"group_names": [zone], "assess_look": {"ansible_facts": known}, **more}
 
 
 def done(facts: Facts, status: str = "done", why: str = "") -> dict[str, Any]:
