@@ -163,7 +163,8 @@ def estimate(kernel: KernelFacts, kdump: KdumpFacts) -> Estimate:
 def safe_size(kernel: KernelFacts, kdump: KdumpFacts) -> str:
     """A value for ``crashkernel=`` with which :func:`estimate` says that it fits, such as ``224M``.
 
-    Raises FleetopsError when none is known, or when it would take more than a quarter of the memory.
+    What is reserved now stays when it is enough: a default takes nothing away that a site has set aside.
+    Raises FleetopsError when none is known, or when a new one would take more than a quarter of the memory.
     """
     architecture = kernel["architecture"]
     if architecture != "x86_64":
@@ -172,6 +173,9 @@ def safe_size(kernel: KernelFacts, kdump: KdumpFacts) -> str:
             "name one"
         )
     size = _safe_bytes(kernel, kdump)
+    reserved = kdump["reservation"]["bytes"]
+    if reserved is not None and (reserved >= size or estimate(kernel, kdump)["fits"]):
+        return _as_requested(kdump["reservation"]["requested"], reserved)
     memory = kernel["memory_bytes"]  # what is reserved now included
     if memory is not None and size * SAFE_PART > memory:
         raise FleetopsError(
@@ -187,6 +191,13 @@ def _safe_bytes(kernel: KernelFacts, kdump: KdumpFacts) -> int:
         return SAFE_WITHOUT_INITRD
     grown = (1 + UNPACKED_RATIO) * initrd // SAFE_GROWTH
     return max(SAFE_AT_LEAST, _round_up(estimate(kernel, kdump)["fits_from"] + grown, SAFE_GRAIN))
+
+
+def _as_requested(requested: List[str], reserved: int) -> str:
+    """What is reserved, in the words that asked for it if they are a plain size, else in MiB."""
+    if requested and _SIZE.match(requested[-1]) and parse_size(requested[-1]) == reserved:
+        return requested[-1]
+    return f"{_round_up(reserved, MIB) // MIB}M"
 
 
 def _fits(kernel: KernelFacts, kdump: KdumpFacts, too_small: int, enough: int) -> Tuple[Optional[bool], str]:

@@ -298,3 +298,32 @@ def test_too_small_says_whether_it_was_seen(initrd: int, release: str | None, sa
     got = crashkernel.estimate(kernel, kdump)
     assert got["fits"] is False
     assert says in got["reason"]
+
+
+@pytest.mark.parametrize(
+    ("reserved", "requested", "value"),
+    [
+        (512 * MIB, ["512M"], "512M"),
+        (GIB, ["1G"], "1G"),  # in the words of the site
+        (GIB, ["128M", "1G"], "1G"),
+        (220 * MIB, ["220M"], "220M"),  # it fits, with less margin than a new one would get
+        (512 * MIB, [UBUNTU_24], "512M"),
+        (512 * MIB, ["512M,high", "72M,low"], "512M"),
+        (256 * MIB, ["512M"], "256M"),  # shrunk since
+        (256 * MIB, ["nonsense"], "256M"),
+        (256 * MIB + 1, [], "257M"),
+        (200 * MIB, ["200M"], "224M"),  # not sure to fit
+        (80 * MIB, ["80M"], "224M"),
+    ],
+)
+def test_the_safe_size_never_takes_away(reserved: int, requested: list[str], value: str) -> None:
+    kernel, kdump = facts(reserved, LAB_INITRD)
+    kdump["reservation"]["requested"] = requested
+    kernel["memory_bytes"] = 900 * MIB  # what is there stays, even if it is more than a quarter
+    assert crashkernel.safe_size(kernel, kdump) == value
+
+
+def test_the_safe_size_takes_away_nothing_when_it_is_a_guess() -> None:
+    kernel, kdump = facts(512 * MIB, None)
+    kdump["reservation"]["requested"] = ["512M"]
+    assert crashkernel.safe_size(kernel, kdump) == "512M"
