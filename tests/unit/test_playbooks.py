@@ -83,7 +83,11 @@ def test_assess_ends_with_0_and_writes_what_it_saw(tmp_path: Path) -> None:
 
 def test_assess_makes_three_tasks_per_host_at_most(tmp_path: Path) -> None:
     run = Run(tmp_path, "assess", f"a {LOCAL}\nb {LOCAL}\n")
-    per_host = [line for line in run.text.splitlines() if line.startswith(("ok: [b]", "skipping: [b]", "changed: [b]"))]
+    per_host = [
+        line
+        for line in run.text.splitlines()
+        if line.startswith(("ok: [b]", "skipping: [b]", "changed: [b]"))
+    ]
     assert 1 <= len(per_host) <= 3, run.text
 
 
@@ -133,7 +137,9 @@ def test_after_a_failure_the_later_nodes_are_not_attempted_and_the_report_comes(
     inventory = f"[zone_b]\nb1 {LOCAL}\n[zone_a]\na2 {LOCAL}\na1 {LOCAL}\n[zone_c]\nc1 {DARK}\n"
     run = Run(tmp_path, "remediate", inventory, "-e", advisories)
     assert run.rc == 2, run.text
-    assert {name: host["outcome"]["status"] for name, host in run.report["hosts"].items() if host["outcome"]} == {
+    assert {
+        name: host["outcome"]["status"] for name, host in run.report["hosts"].items() if host["outcome"]
+    } == {
         "a1": "failed",
         "a2": "not attempted",
         "b1": "not attempted",
