@@ -23,6 +23,7 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
     LinksFacts,
     OnPanic,
     Remedy,
+    Watchdog,
 )
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import matching
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
@@ -37,6 +38,9 @@ ALL = ("advisories", "links")
 
 # Seconds until a failing capture kernel reboots, as the role crashkernel has it by default.
 CAPTURE_PANIC = 10
+
+# Bytes below which no dump is promised to have room: the least that one took here was 20 MB (lab.md 4), with margin.
+LEAST_DUMP = 64 << 20
 
 
 class NodeFacts(TypedDict):
@@ -264,13 +268,15 @@ RULES: tuple[Callable[[_Case], list[Finding]], ...] = (
 def on_panic(facts: NodeFacts) -> OnPanic:
     """Does this node dump, reboot or hang if it panics now? By the three nets, and never better than they prove.
 
-    ``reboots`` is what is certain: where the reservation cannot be judged it may dump as well. ``hangs`` is said only
-    when each net is known to be missing.
+    ``reboots`` is what is certain: where the reservation or the dump's target cannot be judged it may dump as well.
+    ``hangs`` is said only when each net is known to be missing.
     """
     kernel, kdump = facts["kernel"], facts["kdump"]
     if kernel is None or kdump is None:
         return _outcome("unknown", f"the {'kdump' if kernel else 'kernel'} facts were not read", [])
-    evidence = _reserved(kdump) + _loaded(kdump) + _initrd(kdump) + _line(kdump) + _watchdogs(kernel)
+    evidence = (
+        _reserved(kdump) + _loaded(kdump) + _initrd(kdump) + _line(kdump) + _room(kdump) + _watchdogs(kernel)
+    )
     if kernel["container"]:
         return _outcome("unknown", _CONTAINER, evidence)
     loaded = kdump["capture"]["loaded"]
@@ -283,11 +289,14 @@ def on_panic(facts: NodeFacts) -> OnPanic:
         return _without_capture(kernel, watchdog, dog, evidence)
     estimate = crashkernel.estimate(kernel, kdump)
     reboots, words = _capture_net(kdump, "it")
+    kept, where = _target_net(kdump)
     if estimate["fits"]:
         because = f"a capture kernel is loaded and fits ({estimate['reason']})"
+        if not kept:
+            because += f"; but {where}: {_REBOOTS if kept is None else _NO_DUMP}"
         if reboots is False and watchdog is False:
             because += f"; but should it fail for another reason, nothing would reboot it: {words}, and {dog}"
-        return _outcome("dumps", because, evidence)
+        return _outcome("dumps" if kept else "reboots", because + _limits(kernel, kdump), evidence)
     small = estimate["fits"] is False
     because = (
         f"a capture kernel is loaded, but {'does not fit' if small else 'whether it fits is not known'} "
@@ -295,10 +304,47 @@ def on_panic(facts: NodeFacts) -> OnPanic:
     because += f"({estimate['reason']})"
     net = words if reboots else dog if watchdog else None
     if net is not None:
-        also = ": there will be no dump" if small else ": it reboots at least, and may dump"
-        return _outcome("reboots", f"{because}; {net}{also}", evidence)
+        lost = "" if small or kept is not False else f", and {where}"
+        also = _NO_DUMP if small or lost else _REBOOTS
+        return _outcome("reboots", f"{because}; {net}{lost}: {also}", evidence)
     provable = small and reboots is False and watchdog is False
     return _outcome("hangs" if provable else "unknown", f"{because}, {words}, and {dog}", evidence)
+
+
+_NO_DUMP = "there will be no dump"
+_REBOOTS = "it reboots at least, and may dump"
+
+
+def _target_net(kdump: KdumpFacts) -> tuple[bool | None, str]:
+    """Can the dump be kept where it goes? With a clause. What no drill has proved is null."""
+    target = kdump["target"]
+    if target is None:
+        return None, f"where the dump goes is unknown ({_why(kdump, 'target')})"
+    if target["kind"] != "local":
+        return None, f"the dump goes to {target['path']} ({target['kind']}), and no drill has proved it"
+    free = target["free_bytes"]
+    if free is None:
+        return None, f"the free space of {target['path']} is unknown ({_why(kdump, 'target.free_bytes')})"
+    if free < LEAST_DUMP:
+        return (
+            False,
+            f"the dump has no room: {target['path']} has {_mib(free)} free, of {_mib(LEAST_DUMP)} at least",
+        )
+    return True, f"{target['path']} has room for the dump"
+
+
+def _limits(kernel: KernelFacts, kdump: KdumpFacts) -> str:
+    """What the verdict on a capture kernel that fits does not hold for; each in a clause."""
+    limits = ""
+    dog = _armed(kernel)
+    if dog is not None and dog["timeout"] is not None:
+        limits += (
+            f"; the hardware watchdog {dog['name']} ({dog['timeout']} s) may cut a dump that takes longer"
+        )
+    service = kdump["service"]
+    if service is not None and service["enabled"] is False:
+        limits += f"; {service['name']} is not enabled for the next boot"
+    return limits
 
 
 def _without_capture(
@@ -342,13 +388,11 @@ def _watchdog_net(kernel: KernelFacts) -> tuple[bool | None, str]:
     dogs = kernel["watchdogs"]
     if dogs is None:
         return None, f"whether a hardware watchdog is armed is unknown ({_why(kernel, 'watchdogs')})"
-    for dog in dogs:
-        if dog["hardware"] and dog["active"]:
-            limit = f", {dog['timeout']} s" if dog["timeout"] is not None else ""
-            return (
-                True,
-                f"the hardware watchdog {dog['name']} ({dog['identity']}{limit}) is armed and resets it",
-            )
+    armed = _armed(kernel)
+    if armed is not None:
+        limit = f", {armed['timeout']} s" if armed["timeout"] is not None else ""
+        name = f"{armed['name']} ({armed['identity']}{limit})"
+        return True, f"the hardware watchdog {name} is armed and resets it"
     for dog in dogs:
         if dog["active"] is None or (dog["active"] and not dog["identity"]):
             path = f"watchdogs.{dog['name']}.{'active' if dog['active'] is None else 'identity'}"
@@ -361,6 +405,10 @@ def _watchdog_net(kernel: KernelFacts) -> tuple[bool | None, str]:
     if soft:
         return False, f"no hardware watchdog is armed ({soft[0]} is software and dies with its kernel)"
     return False, "no hardware watchdog is armed"
+
+
+def _armed(kernel: KernelFacts) -> Watchdog | None:
+    return next((dog for dog in kernel["watchdogs"] or [] if dog["hardware"] and dog["active"]), None)
 
 
 def _outcome(outcome: str, because: str, evidence: Sequence[Evidence]) -> OnPanic:
@@ -409,6 +457,14 @@ def _line(kdump: KdumpFacts) -> list[Evidence]:
     if capture["cmdline"] is None:
         return []
     return [{"source": capture["source"] or "the capture kernel", "text": capture["cmdline"]["raw"]}]
+
+
+def _room(kdump: KdumpFacts) -> list[Evidence]:
+    target = kdump["target"]
+    if target is None:
+        return []
+    free = "free space unknown" if target["free_bytes"] is None else f"{target['free_bytes']} bytes free"
+    return [{"source": target["path"], "text": f"{target['kind']}, {free}"}]
 
 
 def _watchdogs(kernel: KernelFacts) -> list[Evidence]:
@@ -494,8 +550,7 @@ def _in_vain(size: str, kernel: KernelFacts, kdump: KdumpFacts) -> str:
     limit = crashkernel.estimate(kernel, kdump)["too_small_up_to"] if measured else 0
     if asked > limit:
         return ""
-    has, needs = (f"{round(number / crashkernel.MIB, 1):g} MiB" for number in (asked, limit))
-    return f"reserves {has}, and more than {needs} are needed"
+    return f"reserves {_mib(asked)}, and more than {_mib(limit)} are needed"
 
 
 def _crashkernel_remedy(
@@ -526,6 +581,10 @@ def _nothing_to_fit(kdump: KdumpFacts) -> bool:
     """Is there neither a capture kernel nor a package that would load one?"""
     missing = kdump["implementation"] is None and "implementation" not in kdump["unknown"]
     return missing and kdump["capture"]["loaded"] is False
+
+
+def _mib(size: float) -> str:
+    return f"{round(size / crashkernel.MIB, 1):g} MiB"
 
 
 def _sentence(text: str) -> str:

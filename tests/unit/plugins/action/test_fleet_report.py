@@ -46,6 +46,8 @@ def facts(loaded: bool) -> dict[str, Any]:
             "initrd_bytes": 9 << 20,
             "source": "/c",
         },
+        "service": None,
+        "target": {"path": "/var/crash", "kind": "local", "free_bytes": 1 << 30, "total_bytes": 2 << 30},
         "unknown": {},
     }
     links = {"links": [], "total": 2, "unknown": {}}

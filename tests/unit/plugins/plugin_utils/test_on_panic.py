@@ -19,6 +19,7 @@ ROOM = ("small", "between", "fits", "nothing known", "initrd unknown", "other ar
 WORD = (10, -1, 0, "none", "unknown")
 DOG = ("armed", "disarmed", "soft", "none", "state unknown", "identity unknown", "unknown")
 PANIC = (0, 10, -1, "unknown")
+KEEP = ("room", "no room", "room unknown", "remote", "unknown")
 
 DOGS: dict[str, Any] = {
     "armed": [{"identity": "i6300ESB timer", "hardware": True, "active": True}],
@@ -30,38 +31,51 @@ DOGS: dict[str, Any] = {
     "unknown": None,
 }
 NO_DOG = ("disarmed", "soft", "none")
+LINE = {"raw": "nr_cpus=1", "tokens": ["nr_cpus=1"], "init_args": []}
+TARGETS: dict[str, Any] = {
+    "room": {"path": "/var/crash", "kind": "local", "free_bytes": findings.LEAST_DUMP},
+    "no room": {"path": "/var/crash", "kind": "local", "free_bytes": findings.LEAST_DUMP - 1},
+    "room unknown": {"path": "/var/crash", "kind": "local", "free_bytes": None},
+    "remote": {"path": "10.0.0.9:/dumps", "kind": "nfs", "free_bytes": None},
+    "unknown": None,
+}
 
 
 def machine(
-    clean: Facts, loaded: bool | None, room: str, word: int | str, dog: str, panic: int | str
+    clean: Facts,
+    loaded: bool | None,
+    room: str,
+    word: int | str,
+    dog: str,
+    panic: int | str,
+    keep: str = "room",
 ) -> Facts:
-    """A node with these readings."""
+    """A node with these readings: each is set anew, so that one copy serves for all cases."""
     kernel, kdump = clean["kernel"], clean["kdump"]
     capture, unknown = kdump["capture"], kdump["unknown"]
     capture["loaded"] = loaded
     kdump["reservation"]["bytes"] = {"small": 80, "between": 128, "nothing known": None}.get(room, 512)
     if kdump["reservation"]["bytes"] is not None:
         kdump["reservation"]["bytes"] *= MIB
-    if room == "initrd unknown":
-        capture["initrd_bytes"] = None
+    capture["initrd_bytes"] = None if room == "initrd unknown" else 9 * MIB
     kernel["architecture"] = "aarch64" if room == "other architecture" else "x86_64"
     capture["panic"] = word if isinstance(word, int) else None
-    if word == "unknown":
-        capture["cmdline"] = None
+    capture["cmdline"] = None if word == "unknown" else LINE
+    kdump["target"] = TARGETS[keep]
     kernel["watchdogs"] = DOGS[dog] and [{"name": "watchdog0", "timeout": 30, **one} for one in DOGS[dog]]
     kernel["panic_sysctls"]["kernel.panic"] = None if panic == "unknown" else panic
     kernel["unknown"]["panic_sysctls.kernel.panic"] = kernel["unknown"]["watchdogs"] = WHY
-    for path in ("capture.loaded", "capture.cmdline", "reservation.bytes", "capture.initrd_bytes"):
-        unknown[path] = WHY
+    paths = ("capture.loaded", "capture.cmdline", "reservation.bytes", "capture.initrd_bytes", "target")
+    unknown.update(dict.fromkeys(paths, WHY))
     return clean
 
 
-def proved(loaded: bool | None, room: str, word: int | str, dog: str, panic: int | str) -> str:
-    """What these readings prove, by the three nets."""
+def proved(loaded: bool | None, room: str, word: int | str, dog: str, panic: int | str, keep: str) -> str:
+    """What these readings prove, by the three nets and the room for the dump."""
     if loaded is None:
         return "reboots" if dog == "armed" else "unknown"
     if loaded and room == "fits":
-        return "dumps"
+        return "dumps" if keep == "room" else "reboots"
     comes_back = word in (10, -1) if loaded else panic in (10, -1)
     if comes_back or dog == "armed":
         return "reboots"
@@ -72,38 +86,47 @@ def proved(loaded: bool | None, room: str, word: int | str, dog: str, panic: int
 
 @pytest.mark.parametrize("loaded", LOADED)
 @pytest.mark.parametrize("room", ROOM)
-def test_the_verdict_is_what_the_readings_prove(facts_of: Any, loaded: bool | None, room: str) -> None:
-    for word, dog, panic in itertools.product(WORD, DOG, PANIC):
-        case: Any = (loaded, room, word, dog, panic)
-        found: Any = findings.on_panic(machine(facts_of("debian-6.1-clean"), *case))  # type: ignore[arg-type]
+def test_the_verdict_is_what_the_readings_prove(clean: Facts, loaded: bool | None, room: str) -> None:
+    for word, dog, panic, keep in itertools.product(WORD, DOG, PANIC, KEEP):
+        case: Any = (loaded, room, word, dog, panic, keep)
+        found: Any = findings.on_panic(machine(clean, *case))  # type: ignore[arg-type]
         assert found["outcome"] == proved(*case), (case, found["because"])
         assert found["because"], case
         assert "\n" not in found["because"], case
+        # Who may get a dump is told so, and nobody else is.
+        may = loaded and (room == "fits" or found["outcome"] == "reboots") and room != "small"
+        said = "may dump" in found["because"]
+        assert said is bool(may and keep != "no room" and found["outcome"] != "dumps"), (
+            case,
+            found["because"],
+        )
 
 
 def nulls(case: tuple[Any, ...]) -> set[str]:
-    loaded, room, word, dog, panic = case
+    loaded, room, word, dog, panic, keep = case
     found = {"loaded"} if loaded is None else set()
     found |= {"room"} if room not in ("small", "fits") else set()
     found |= {"word"} if word == "unknown" else set()
+    found |= {"keep"} if keep not in ("room", "no room") else set()
     found |= {"dog"} if dog not in ("armed", *NO_DOG) else set()
     return found | ({"panic"} if panic == "unknown" else set())
 
 
-def test_the_invariants_hold_for_every_combination(facts_of: Any) -> None:
+def test_the_invariants_hold_for_every_combination(clean: Facts) -> None:
     seen = set()
-    for case in itertools.product(LOADED, ROOM, WORD, DOG, PANIC):
-        found: Any = findings.on_panic(machine(facts_of("debian-6.1-clean"), *case))  # type: ignore[arg-type]
+    for case in itertools.product(LOADED, ROOM, WORD, DOG, PANIC, KEEP):
+        found: Any = findings.on_panic(machine(clean, *case))  # type: ignore[arg-type]
         outcome, missing = found["outcome"], nulls(case)
         seen.add(outcome)
         if outcome == "dumps":
-            assert not missing & {"loaded", "room"}, case
+            assert not missing & {"loaded", "room", "keep"}, case
+            assert case[-1] == "room", case
         if outcome == "hangs":
             assert not missing & (
                 {"loaded", "room", "word", "dog"} if case[0] else {"loaded", "panic", "dog"}
             ), case
         if outcome == "unknown":
-            assert missing, case
+            assert missing - {"keep"}, case
     assert seen == {"dumps", "reboots", "hangs", "unknown"}
 
 
@@ -127,6 +150,48 @@ def test_a_dump_without_any_other_net_is_said_to_be_alone(clean: Facts) -> None:
     found: Any = findings.on_panic(machine(clean, True, "fits", "none", "none", 0))  # type: ignore[arg-type]
     assert found["outcome"] == "dumps"
     assert "nothing would reboot it" in found["because"]
+
+
+@pytest.mark.parametrize(
+    ("keep", "words"),
+    [
+        (
+            "no room",
+            "the dump has no room: /var/crash has 64 MiB free, of 64 MiB at least: there will be no dump",
+        ),
+        (
+            "room unknown",
+            f"the free space of /var/crash is unknown ({WHY}): it reboots at least, and may dump",
+        ),
+        ("remote", "to 10.0.0.9:/dumps (nfs), and no drill has proved it: it reboots at least, and may dump"),
+        ("unknown", f"where the dump goes is unknown ({WHY}): it reboots at least, and may dump"),
+    ],
+)
+def test_a_dump_that_may_not_be_kept_is_not_promised(clean: Facts, keep: str, words: str) -> None:
+    found: Any = findings.on_panic(machine(clean, True, "fits", 10, "none", 0, keep))  # type: ignore[arg-type]
+    assert found["outcome"] == "reboots"
+    assert words in found["because"]
+
+
+def test_the_room_for_the_dump_is_evidence(clean: Facts) -> None:
+    found: Any = findings.on_panic(machine(clean, True, "fits", 10, "none", 0))  # type: ignore[arg-type]
+    assert {"source": "/var/crash", "text": f"local, {64 * MIB} bytes free"} in found["evidence"]
+
+
+@pytest.mark.parametrize(("enabled", "said"), [(False, True), (True, False), (None, False)])
+def test_a_service_that_is_not_enabled_is_told_of(clean: Facts, enabled: bool | None, said: bool) -> None:
+    clean["kdump"]["service"]["enabled"] = enabled
+    found: Any = findings.on_panic(clean)  # type: ignore[arg-type]
+    assert found["outcome"] == "dumps"
+    assert ("kdump-tools.service is not enabled for the next boot" in found["because"]) is said
+
+
+@pytest.mark.parametrize(("dog", "said"), [("armed", True), ("disarmed", False), ("soft", False)])
+def test_an_armed_watchdog_may_cut_the_dump(clean: Facts, dog: str, said: bool) -> None:
+    found: Any = findings.on_panic(machine(clean, True, "fits", 10, dog, 0))  # type: ignore[arg-type]
+    assert found["outcome"] == "dumps"
+    words = "the hardware watchdog watchdog0 (30 s) may cut a dump that takes longer"
+    assert (words in found["because"]) is said
 
 
 @pytest.mark.parametrize(
