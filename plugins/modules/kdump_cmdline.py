@@ -18,7 +18,9 @@ description:
     changes.
   - Loads the capture kernel again, so that the words hold at once, without a reboot. A capture kernel that was loaded
     without them, though the file has them, is loaded again as well.
-  - When loading fails, the old file is put back and loaded again, and the module fails.
+  - Loads one where memory is reserved and none is loaded. Where no memory is reserved, the words hold from the next
+    time that one is loaded.
+  - When loading fails, the old file is put back and, where one was loaded before, loaded again, and the module fails.
 options:
   panic:
     description:
@@ -80,7 +82,7 @@ append:
   elements: str
   sample: [reset_devices, systemd.unit=kdump-tools-dump.service, nr_cpus=1, irqpoll, usbcore.nousb, panic=10]
 reloaded:
-  description: Whether the capture kernel was loaded again. In check mode, whether it would be.
+  description: Whether the capture kernel was loaded, again or because none was. In check mode, whether it would be.
   returned: success
   type: bool
   sample: true
@@ -199,10 +201,12 @@ def check(params: Mapping[str, Any]) -> cmdline.Declaration:
 
 
 def decide(facts: KdumpFacts, append: List[str]) -> Tuple[bool, str]:
-    """Must the capture kernel be loaded again for these words to hold? With the reason."""
+    """Must the capture kernel be loaded, or loaded again, for these words to hold? With the reason."""
     if not facts["reservation"]["bytes"]:
         why = facts["unknown"].get("reservation.bytes", "no memory is reserved for a capture kernel")
         return False, f"{why}: the words hold from the next time that it is loaded"
+    if facts["capture"]["loaded"] is False and facts["implementation"] is not None:
+        return True, "memory is reserved and no capture kernel is loaded"
     if not facts["capture"]["loaded"]:
         why = facts["unknown"].get("capture.loaded", "no capture kernel is loaded")
         return False, f"{why}: the words hold from the next time that it is loaded"
@@ -220,9 +224,7 @@ def verify(host: Host, append: List[str]) -> None:
     facts = kdump.read(host)
     again, because = decide(facts, append)
     if again or not facts["capture"]["loaded"]:
-        raise FleetopsError(
-            f"The capture kernel was loaded again, but not with '{' '.join(append)}': {because}"
-        )
+        raise FleetopsError(f"The capture kernel was loaded, but not with '{' '.join(append)}': {because}")
 
 
 def main() -> None:

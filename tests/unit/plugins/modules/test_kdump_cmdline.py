@@ -15,6 +15,7 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._errors import Fle
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result
 from ansible_collections.fleetops.kernel.plugins.module_utils._platform import debian
+from ansible_collections.fleetops.kernel.plugins.module_utils._readers import kdump
 from ansible_collections.fleetops.kernel.plugins.modules import kdump_cmdline
 
 WORDS = "reset_devices systemd.unit=kdump-tools-dump.service nr_cpus=1 irqpoll usbcore.nousb"
@@ -28,6 +29,7 @@ KDUMP_COREDIR="/var/crash"
 """
 CONFIG = f'KDUMP_CMDLINE_APPEND=${{KDUMP_CMDLINE_APPEND:="{WORDS}"}}\n'
 LOADED = "/sys/kernel/kexec_crash_loaded"
+SIZE = "/sys/kernel/kexec_crash_size"
 
 
 class Machine(Host):
@@ -37,6 +39,7 @@ class Machine(Host):
         super().__init__(str(root))
         self.ran: list[str] = []
         self.fails: list[bool] = []
+        self.error = "'kdump-config load' failed with return code 1: kexec: Could not find a free area"
         self.forgets = False
 
     def run(self, argv: Sequence[str], ok: Sequence[int] = (0,), env: dict[str, str] | None = None) -> str:
@@ -46,9 +49,7 @@ class Machine(Host):
         Path(self.root + LOADED).write_text("0\n")
         if argv[1] == "load":
             if self.fails and self.fails.pop(0):
-                raise FleetopsError(
-                    "'kdump-config load' failed with return code 1: kexec: Could not find a free area"
-                )
+                raise FleetopsError(self.error)
             self.load()
         return ""
 
@@ -178,25 +179,87 @@ def test_right_in_the_file_and_cannot_be_loaded(machine: Machine) -> None:
         play(machine, params())
 
 
-@pytest.mark.parametrize(
-    ("path", "text", "because"),
-    [
-        ("/sys/kernel/kexec_crash_size", "0\n", "no memory is reserved for a capture kernel"),
-        ("/sys/kernel/kexec_crash_loaded", "0\n", "no capture kernel is loaded"),
-    ],
-)
-def test_nothing_to_load_again(machine: Machine, path: str, text: str, because: str) -> None:
-    Path(machine.root + path).write_text(text)
+@pytest.mark.parametrize("loaded", ["0\n", "1\n"])
+def test_nothing_is_reserved(machine: Machine, loaded: str) -> None:
+    Path(machine.root + SIZE).write_text("0\n")
+    Path(machine.root + LOADED).write_text(loaded)
     changed, returned, _result = play(machine, params())
     assert changed
     assert (returned["reloaded"], machine.ran) == (False, [])
-    assert because in returned["reloaded_because"]
+    assert "no memory is reserved for a capture kernel" in returned["reloaded_because"]
     assert "panic=10" in defaults(machine)
     assert play(machine, params())[0] is False
     (undo,) = _undo.records(machine)
     _restore.put_back(machine, undo)
+    assert (defaults(machine), machine.ran) == (DEFAULTS, [])
+
+
+NOT_ARMED = "memory is reserved and no capture kernel is loaded"
+
+
+def test_memory_is_reserved_and_nothing_loaded(machine: Machine) -> None:
+    Path(machine.root + LOADED).write_text("0\n")
+    changed, predicted, result = play(machine, params(), check_mode=True)
+    assert (changed, machine.ran, defaults(machine)) == (True, [], DEFAULTS)
+    changed, returned, again = play(machine, params())
+    assert (changed, returned["reloaded"], returned["reloaded_because"]) == (True, True, NOT_ARMED)
+    assert {**returned, "undo": None} == predicted
+    assert result.diff == again.diff
+    assert machine.read(LOADED) == "1\n"
+    assert " panic=10" in machine.read("/var/crash/kexec_cmd")
+    assert play(machine, params())[0] is False
+    (undo,) = _undo.records(machine)
+    assert undo["restore"][-1] == {"do": "reload_capture", "loaded": False}
+    machine.ran.clear()
+    _restore.put_back(machine, undo)  # one is loaded now: with the old words
+    assert (defaults(machine), machine.ran) == (DEFAULTS, ["unload", "load"])
+    assert " panic=10" not in machine.read("/var/crash/kexec_cmd")
+
+
+def test_right_in_the_file_and_nothing_loaded(machine: Machine) -> None:
+    machine.write_atomic(debian.KDUMP_DEFAULTS, f'{DEFAULTS}KDUMP_CMDLINE_APPEND="{WORDS} panic=10"\n')
+    Path(machine.root + LOADED).write_text("0\n")
+    changed, returned, result = play(machine, params())
+    assert (changed, returned["reloaded"], returned["undo"]) == (True, True, None)
+    assert returned["reloaded_because"] == NOT_ARMED
+    assert result.diff is not None
+    assert result.diff["before"] == result.diff["after"]
+    assert machine.read(LOADED) == "1\n"
+
+
+def test_nothing_is_loaded_where_nothing_can_load_it(machine: Machine) -> None:
+    """A package that was removed leaves its defaults file."""
+    machine.write_atomic(debian.KDUMP_DEFAULTS, f'{DEFAULTS}KDUMP_CMDLINE_APPEND="a"\n')
+    machine.remove(debian.KDUMP_CONFIG)
+    Path(machine.root + LOADED).write_text("0\n")
+    changed, returned, _result = play(machine, params())
+    assert (changed, returned["reloaded"], machine.ran) == (True, False, [])
+    assert returned["reloaded_because"].startswith(
+        "no capture kernel is loaded: the words hold from the next"
+    )
+
+
+def test_what_is_loaded_is_unknown(machine: Machine) -> None:
+    facts = kdump.read(machine)
+    facts["capture"]["loaded"] = None
+    facts["unknown"]["capture.loaded"] = "not for you"
+    assert kdump_cmdline.decide(facts, ["panic=10"]) == (
+        False,
+        "not for you: the words hold from the next time that it is loaded",
+    )
+
+
+def test_nothing_loaded_and_kdump_is_switched_off(machine: Machine) -> None:
+    Path(machine.root + LOADED).write_text("0\n")
+    machine.fails = [True]
+    machine.error = "'kdump-config load' failed with return code 1: USE_KDUMP is not set or zero"
+    with pytest.raises(FleetopsError) as caught:
+        play(machine, params())
+    assert machine.error in caught.value.msg
+    assert "Everything was put back as it was" in caught.value.msg  # nothing was loaded before either
     assert defaults(machine) == DEFAULTS
-    assert "load" not in machine.ran or path.endswith("size")
+    assert machine.ran == ["unload", "load"]
+    assert _undo.records(machine) == []
 
 
 def test_a_load_that_fails_puts_the_old_image_back(machine: Machine) -> None:
@@ -223,7 +286,7 @@ def test_a_load_that_fails_twice_says_so(machine: Machine) -> None:
 
 def test_a_load_that_forgets_the_words(machine: Machine) -> None:
     machine.forgets = True
-    with pytest.raises(FleetopsError, match=r"was loaded again, but not with .*panic=10.*put back"):
+    with pytest.raises(FleetopsError, match=r"was loaded, but not with .*panic=10.*put back"):
         play(machine, params())
     assert defaults(machine) == DEFAULTS
 
