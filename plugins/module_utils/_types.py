@@ -59,7 +59,9 @@ class NextBoot(TypedDict):
 
 
 class Watchdog(TypedDict):
-    """One of /sys/class/watchdog. A software watchdog dies with its kernel and saves no capture kernel.
+    """One of /sys/class/watchdog, or ``ipmi_watchdog`` where that driver has no device there.
+
+    A software watchdog dies with its kernel and saves no capture kernel.
 
     ``identity`` is empty when it could not be read; ``hardware`` is false then, since nothing proves it.
     """

@@ -51,6 +51,9 @@ OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
 # Left by Docker and by Podman in the root of what they make (systemd src/basic/virt.c detect_container_files).
 CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 WATCHDOGS = "/sys/class/watchdog"
+# drivers/char/ipmi/ipmi_watchdog.c: this identity, and in many kernels only /dev/watchdog, no device of the class.
+IPMI_WATCHDOG = "ipmi_watchdog"
+IPMI_IDENTITY = "IPMI"
 SOFT_WATCHDOG = "Software Watchdog"  # drivers/watchdog/softdog.c
 NO_FILE = -1
 MEMORY_BLOCKS = "/sys/devices/system/memory"
@@ -192,6 +195,27 @@ def _panic_sysctls(asking: Asking) -> Dict[str, Optional[int]]:
 
 
 def _watchdogs(asking: Asking) -> List[Watchdog]:
+    found = _class_watchdogs(asking)
+    no_device = all(dog["identity"] != IPMI_IDENTITY for dog in found)
+    if no_device and asking.host.exists(f"/sys/module/{IPMI_WATCHDOG}"):
+        for part in ("active", "timeout"):
+            asking.say(
+                f"watchdogs.{IPMI_WATCHDOG}.{part}",
+                f"the driver {IPMI_WATCHDOG} is loaded, and has no device in {WATCHDOGS} that would say it",
+            )
+        found.append(
+            {
+                "name": IPMI_WATCHDOG,
+                "identity": IPMI_IDENTITY,
+                "hardware": True,
+                "active": None,
+                "timeout": None,
+            }
+        )
+    return found
+
+
+def _class_watchdogs(asking: Asking) -> List[Watchdog]:
     host = asking.host
     try:
         names = host.listdir(WATCHDOGS)

@@ -246,6 +246,29 @@ def test_a_watchdog_that_does_not_say_what_it_is_has_proved_nothing(machine: Mac
     assert "watchdogs.watchdog0.identity" in facts["unknown"]
 
 
+IPMI = {"name": "ipmi_watchdog", "identity": "IPMI", "hardware": True, "active": None, "timeout": None}
+
+
+@pytest.mark.parametrize("name", [CLEAN, "debian-6.1-generic-watchdog"])
+def test_an_ipmi_watchdog_that_is_no_class_device_may_be_armed(machine: Machine, name: str) -> None:
+    before = kernel.read(Host(str(FIXTURES / name)))["watchdogs"] or []
+    facts = kernel.read(machine(name, exists=["/sys/module/ipmi_watchdog"]))
+    assert facts["watchdogs"] == [*before, IPMI]
+    for part in ("active", "timeout"):
+        assert "no device in /sys/class/watchdog" in facts["unknown"][f"watchdogs.ipmi_watchdog.{part}"]
+    assert [path for path in nulls(facts) if not explained(path, facts["unknown"])] == []
+
+
+def test_an_ipmi_watchdog_that_is_a_class_device_is_there_once(machine: Machine) -> None:
+    host = machine(
+        "debian-6.1-generic-watchdog",
+        {"/sys/class/watchdog/watchdog0/identity": "IPMI\n", "/sys/module/ipmi_watchdog/version": "1\n"},
+    )
+    facts = kernel.read(host)
+    assert [dog["name"] for dog in facts["watchdogs"] or []] == ["watchdog0", "watchdog1"]
+    assert [path for path in facts["unknown"] if "ipmi" in path] == []
+
+
 def test_a_machine_whose_kernel_is_not_of_the_distribution() -> None:
     facts = kernel.read(Host(str(FIXTURES / "debian-6.18-no-kdump")))
     assert facts["release"] == "6.18.44-fc-v782"
