@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import crashkernel
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kdump as kdump_rules
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kernel as kernel_rules
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import links as link_rules
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
     Evidence,
@@ -128,14 +129,36 @@ def _advised(
 def _kernel_remedy(
     case: _Case, kernel: KernelFacts, subject: matching.Subject, advisory: Advisory
 ) -> tuple[Remedy | None, str]:
-    """(remedy, what the reason adds). The site's own choice comes first, then the advisory's."""
+    """(remedy, what the reason adds): none where the boot loader would never take the kernel."""
+    wanted, why = _wanted_kernel(case, kernel, subject, advisory)
+    if wanted is None:
+        return None, why
+    entry = kernel["next_boot"]
+    # An entry that is named by its release stays, whatever is installed beside it.
+    pinned = entry is not None and entry["release"] in entry["because"] and "no entry" not in entry["because"]
+    if entry is not None and pinned and not str(*wanted.values()).endswith(entry["release"]):
+        return None, (
+            f" (no cure from here: the boot entry is pinned to {entry['release']} by {entry['because']}: "
+            "unpin it first)"
+        )
+    remedy, cure = _remedy(kernel, "kernel_upgrade", wanted)
+    return remedy, cure or why
+
+
+def _wanted_kernel(
+    case: _Case, kernel: KernelFacts, subject: matching.Subject, advisory: Advisory
+) -> tuple[dict[str, str] | None, str]:
+    """The role's variables, and what the reason adds: the site's own choice, what boots next, the advisory's kernel."""
     for key in ("kernel_upgrade_release", "kernel_upgrade_package"):
         if case["vars"].get(key):
-            return _remedy(kernel, "kernel_upgrade", {key: case["vars"][key]})
+            return {key: case["vars"][key]}, ""
+    pending = _pending(case, kernel, subject)
+    if pending is not None:
+        return {"kernel_upgrade_release": pending}, f" ({pending} boots next: a reboot cures it)"
     good = matching.good_for(advisory, subject, case["advisories"])
     if good is not None:
         key = "release" if good["release"] else "package"
-        return _remedy(kernel, "kernel_upgrade", {f"kernel_upgrade_{key}": good[key]})  # type: ignore[literal-required]
+        return {f"kernel_upgrade_{key}": good[key]}, ""  # type: ignore[literal-required]
     named = [
         matching.release_of(entry) or f"version {entry['version']} and newer" for entry in advisory["good"]
     ]
@@ -146,6 +169,26 @@ def _kernel_remedy(
         f" (of the good kernels {', '.join(named)} none is of the flavour '{flavour}' and free of other advisories: "
         "set kernel_upgrade_release)"
     )
+
+
+def _pending(case: _Case, kernel: KernelFacts, subject: matching.Subject) -> str | None:
+    """The release that a mere reboot would bring: another one of the same flavour, with nothing said against it."""
+    entry = kernel["next_boot"]
+    if entry is None or subject["flavour"] is None or entry["release"] == kernel["release"]:
+        return None
+    release = entry["release"]
+    found = next((one for one in kernel["installed"] or [] if one["release"] == release), None)
+    if found is None or not found["bootable"] or kernel_rules.flavour(release) != subject["flavour"]:
+        return None
+    package = found["package"]
+    candidate: matching.Subject = {
+        **subject,
+        "release": release,
+        "version": package["version"] if package else None,
+        "source": matching.source_of(package["source"]) if package else None,
+    }
+    said = {matching.say(advisory, candidate) for advisory in case["advisories"]}
+    return None if said & {matching.AFFECTED, matching.UNKNOWN} else release
 
 
 def _crashkernel_too_small(case: _Case) -> list[Finding]:

@@ -390,6 +390,81 @@ def test_no_good_kernel_of_this_flavour_is_said(
     assert "none is of the flavour 'rt-amd64'" in finding["reason"]
 
 
+def other_kernel(facts: Facts, release: str, version: str | None, bootable: bool | None = True) -> None:
+    """Another kernel is installed and boots next."""
+    package = version and {
+        **facts["kernel"]["package"],
+        "name": f"linux-image-{release}",
+        "version": version,
+    }
+    one = {"release": release, "package": package, "bootable": bootable, "missing": []}
+    facts["kernel"]["installed"].append(one)
+    facts["kernel"]["next_boot"] = {"release": release, "entry": "x", "because": "default in grub.cfg: 0"}
+
+
+def test_a_good_kernel_that_boots_next_needs_a_reboot_only(clean: Facts, site: list[Advisory]) -> None:
+    other_kernel(clean, "6.1.0-58-cloud-amd64", "6.1.199-1")
+    (finding,) = opened(clean, site).values()
+    assert finding["remedy"]["vars"] == {"kernel_upgrade_release": "6.1.0-58-cloud-amd64"}
+    assert "6.1.0-58-cloud-amd64 boots next: a reboot cures it" in finding["reason"]
+    (finding,) = opened(clean, site, kernel_upgrade_release="6.1.0-57-cloud-amd64").values()
+    assert finding["remedy"]["vars"] == {"kernel_upgrade_release": "6.1.0-57-cloud-amd64"}, (
+        "the site's choice"
+    )
+
+
+@pytest.mark.parametrize(
+    ("release", "version", "bootable"),
+    [
+        ("6.1.0-48-cloud-amd64", "6.1.171-1", True),  # named by the advisory as well
+        ("6.1.0-58-cloud-amd64", None, True),  # nobody can tell
+        ("6.1.0-58-amd64", "6.1.199-1", True),  # of another flavour
+        ("6.1.0-58-cloud-amd64", "6.1.199-1", False),
+        ("6.1.0-58-cloud-amd64", "6.1.199-1", None),
+    ],
+)
+def test_what_boots_next_is_no_cure_unless_it_is_good(
+    clean: Facts, site: list[Advisory], release: str, version: str | None, bootable: bool | None
+) -> None:
+    other_kernel(clean, release, version, bootable)
+    (finding,) = opened(clean, site).values()
+    assert finding["remedy"] == KERNEL
+    assert "a reboot cures it" not in finding["reason"]
+
+
+PIN = "default in grub.cfg: gnulinux-advanced-1>gnulinux-{}-advanced-1"
+
+
+@pytest.mark.parametrize(
+    ("because", "cured"),
+    [
+        (PIN.format("6.1.0-47-cloud-amd64"), False),
+        ("next_entry in grubenv, for one boot: Debian GNU/Linux, with Linux 6.1.0-47-cloud-amd64", False),
+        ("default in grub.cfg: 0; the first entry", True),
+        ("saved_entry in grubenv: empty, so GRUB takes the first", True),
+        ("default in grub.cfg: gnulinux-simple-1", True),  # the newest, whatever it is
+        ("default in grub.cfg: 6.1.0-47-cloud-amd64; '6.1.0-47-cloud-amd64' names no entry, so ...", True),
+    ],
+)
+def test_a_pinned_boot_entry_lets_no_kernel_cure(
+    clean: Facts, site: list[Advisory], because: str, cured: bool
+) -> None:
+    clean["kernel"]["next_boot"].update(because=because)
+    (finding,) = opened(clean, site).values()
+    assert (finding["remedy"] == KERNEL) is cured
+    assert (f"pinned to 6.1.0-47-cloud-amd64 by {because}" in finding["reason"]) is not cured
+
+
+def test_a_pin_to_the_cure_is_no_hindrance(clean: Facts, site: list[Advisory]) -> None:
+    other_kernel(clean, "6.1.0-56-cloud-amd64", "6.1.192-2")
+    clean["kernel"]["next_boot"]["because"] = PIN.format("6.1.0-56-cloud-amd64")
+    (finding,) = opened(clean, site).values()
+    assert finding["remedy"] == KERNEL
+    (finding,) = opened(clean, site, kernel_upgrade_package="linux-image-6.1.0-57-cloud-amd64").values()
+    assert finding["remedy"] is None
+    assert "pinned to 6.1.0-56-cloud-amd64" in finding["reason"]
+
+
 def test_a_size_that_nobody_knows_is_not_made_up(clean: Facts, ours: list[Advisory]) -> None:
     unreserved(clean)
     clean["kernel"]["architecture"] = "aarch64"
