@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible import context
 from ansible.constants import LOCALHOST
+from ansible.inventory.manager import split_host_pattern
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.doors import as_filter
 
@@ -21,12 +22,10 @@ def require_hosts(
 ) -> int:
     """0, which is Ansible's word for all hosts at once; FleetopsError when none of *matched* is among *hosts*."""
     patterns = [pattern] if isinstance(pattern, str) else list(pattern)
-    # The implicit localhost is in no inventory, and yet such a play runs on it.
-    if (
-        set(hosts) & set(matched)
-        or set(patterns) & set(LOCALHOST)
-        or any(map(context.CLIARGS.get, ONLY_SHOWS))
-    ):
+    # The implicit localhost is in no inventory, and yet such a play runs on it, unless a limit leaves it out.
+    named = [patterns, split_host_pattern(limit)] if limit else [patterns]
+    implicit = all(set(LOCALHOST) & set(names) for names in named)
+    if set(hosts) & set(matched) or implicit or any(map(context.CLIARGS.get, ONLY_SHOWS)):
         return 0
     within = f" within --limit '{limit}'" if limit else ""
     raise FleetopsError(

@@ -46,8 +46,15 @@ def test_no_host_is_an_error(hosts: Any, matched: Any, pattern: Any, limit: str,
         require(hosts, matched, pattern, limit=limit)
 
 
-def test_the_implicit_localhost_is_a_host() -> None:
-    assert require([], [], "localhost") == 0
+@pytest.mark.parametrize("limit", ["", "localhost", "n1,localhost", "localhost:!n1"])
+def test_the_implicit_localhost_is_a_host(limit: str) -> None:
+    assert require([], [], "localhost", limit=limit) == 0
+
+
+@pytest.mark.parametrize("limit", ["n1", "all", "!localhost", "localhost-2"])
+def test_a_limit_leaves_out_the_implicit_localhost(limit: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=f"pattern 'localhost' within --limit '{limit}'"):
+        require(["n1"], [], "localhost", limit=limit)
 
 
 @pytest.mark.parametrize("option", ["syntax", "listhosts", "listtasks", "listtags"])
