@@ -290,7 +290,7 @@ def _stale_link(case: _Case) -> list[Finding]:
             _finding("stale-link", link["name"], status, severity, reason, verdict["evidence"], remedy)
         )
     if not found:
-        reason = f"none of the {links['total']} links is of a kind that a former CNI or kube-proxy leaves"
+        reason = f"none of the {links['total']} links is {link_rules.known_kinds()}"
         found = [_finding("stale-link", "links", "ok", LOW, reason, [])]
     return found
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import links
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import findings
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
 
@@ -168,6 +169,13 @@ def test_each_stale_link_alone(
         "role": "cilium_migration_cleanup",
         "vars": {"cilium_migration_cleanup_links": [name]},
     }
+
+
+def test_no_link_is_said_by_the_kinds_that_are_known(clean: Facts) -> None:
+    (finding,) = [one for one in findings.judge(clean, [], {}) if one["id"] == "stale-link"]  # type: ignore[arg-type]
+    assert finding["status"] == "ok"
+    assert links.known_kinds() in finding["reason"]
+    assert "former CNI" not in finding["reason"], "it knows some kinds, and not all"
 
 
 def test_a_link_in_use_is_no_fault(clean: Facts, incident: Facts, ours: list[Advisory]) -> None:
@@ -397,7 +405,7 @@ def other_kernel(facts: Facts, release: str, version: str | None, bootable: bool
         "name": f"linux-image-{release}",
         "version": version,
     }
-    one = {"release": release, "package": package, "bootable": bootable, "missing": []}
+    one: dict[str, Any] = {"release": release, "package": package, "bootable": bootable, "missing": []}
     facts["kernel"]["installed"].append(one)
     facts["kernel"]["next_boot"] = {"release": release, "entry": "x", "because": "default in grub.cfg: 0"}
 
