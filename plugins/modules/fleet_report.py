@@ -12,7 +12,8 @@ version_added: 0.1.0
 description:
   - "Judges the facts of all given hosts and says first of all what each would do if it panicked now: dump, reboot,
     hang, or unknown, and why. Then what is wrong, how that is known, and which role cures it."
-  - Writes the same as JSON, in one step, in check mode too.
+  - Writes the same as JSON, in one step, in check mode too. Only the user who runs Ansible can read the file, since the
+    command lines in it may hold what is nobody else's business.
   - Runs once, on the controller, and opens no connection. It takes the facts that M(fleetops.kernel.node_facts) left
     with each host, and, where the role P(fleetops.kernel.assess#role) looked, why a host could not be reached or read.
   - For a remediation it runs twice. V(before) keeps what was found and the plan; V(after) adds what became of each node

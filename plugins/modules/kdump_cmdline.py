@@ -172,14 +172,32 @@ def apply(host: Host, params: Mapping[str, Any], result: Result) -> Dict[str, An
                 f"'{path}' was written, but kdump would still append '{' '.join(append)}'", path=path
             )
         if step["reload"]:
-            platform.reload_capture(host)
-            verify(host, append)
+            refused = load(host, platform, append, step["loaded"])
+            if refused:
+                result.warnings.append(refused)
+                return {"undo": undo["id"] if undo else None, "reloaded": False, "reloaded_because": refused}
     except FleetopsError as error:
         if undo:
             _restore.after_failure(host, undo, error)
         left = "" if _kexec.crash_loaded(host) else ". No capture kernel is loaded now"
         raise FleetopsError(error.msg + left, **error.context) from error
     return {"undo": undo["id"] if undo else None}
+
+
+def load(host: Host, platform: Any, append: List[str], loaded: Optional[bool]) -> Optional[str]:
+    """Load the capture kernel with these words. Where none was loaded before, a refusal is told and not raised.
+
+    Nothing is lost then: what is too small to load into is cured by a larger reservation, and not by taking the
+    words back.
+    """
+    try:
+        platform.reload_capture(host)
+        verify(host, append)
+    except FleetopsError as error:
+        if loaded is not False:
+            raise
+        return f"{error.msg}: the words hold from the next time that it is loaded"
+    return None
 
 
 def check(params: Mapping[str, Any]) -> cmdline.Declaration:
