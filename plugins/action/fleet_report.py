@@ -94,7 +94,8 @@ class ActionModule(ActionBase):
 
 
 def _write(path: str, made: report.Report) -> None:
-    Host().write_atomic(path, json.dumps(made, indent=1, sort_keys=True) + "\n")
+    # Command lines hold what is nobody else's business.
+    Host().write_atomic(path, json.dumps(made, indent=1, sort_keys=True) + "\n", mode=0o600)
 
 
 def _read_before(path: str, name: str) -> report.Report:

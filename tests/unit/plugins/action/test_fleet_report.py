@@ -94,6 +94,15 @@ def test_it_judges_writes_and_prints(tmp_path: Path, shown: list[str], check: bo
     assert shown[0].endswith(f"Report: {folder}/assess.json")
 
 
+@pytest.mark.parametrize("old", [None, 0o644])
+def test_only_its_owner_can_read_it(tmp_path: Path, shown: list[str], old: int | None) -> None:
+    path = tmp_path / "assess.json"
+    if old is not None:
+        path.touch(mode=old)
+    run(arguments(tmp_path, ["n1"]), {"n1": facts(loaded=True)})
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_nothing_is_left_beside_the_report(tmp_path: Path, shown: list[str]) -> None:
     run(arguments(tmp_path, ["n1"]), {"n1": facts(loaded=True)})
     assert [path.name for path in tmp_path.iterdir()] == ["assess.json"]
