@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Who is cured, in which order, how many at once? Pure.
+"""Who is cured, and in which order? Pure.
 
 Only what is certain is cured: findings that are ``unknown`` are reported, and left to a person.
 """
@@ -25,14 +25,9 @@ EITHER = ("kernel_upgrade_release", "kernel_upgrade_package")
 
 
 class Plan(TypedDict):
-    """``order`` names the hosts of ``steps``; ``serial`` is for Ansible: one batch per wave.
-
-    ``skipped`` are hosts that could not be judged, with the reason.
-    """
+    """``skipped`` are hosts that could not be judged, with the reason."""
 
     steps: list[Step]
-    order: list[str]
-    serial: list[int]
     skipped: dict[str, str]
 
 
@@ -51,9 +46,7 @@ def make(records: Mapping[str, Record]) -> Plan:
     steps.sort(key=lambda step: (natural(step["zone"]), natural(step["host"])))
     for wave, step in enumerate(steps):
         step["wave"] = wave
-    # Ansible refuses an empty list.
-    serial = [1] * max(1, len(steps))
-    return {"steps": steps, "order": [step["host"] for step in steps], "serial": serial, "skipped": skipped}
+    return {"steps": steps, "skipped": skipped}
 
 
 def step_of(record: Record) -> Step | None:

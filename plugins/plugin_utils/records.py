@@ -102,12 +102,12 @@ def unlooked(unreachable: str | None, unreadable: str | None) -> OnPanic:
 
 
 def zone_of(variables: Mapping[str, Any]) -> str:
-    """The zone of a host: ``fleetops_zone``, else its group whose name begins with ``zone``; '' when it has none."""
+    """The zone of a host: ``fleetops_zone``, else its group like ``zone_a`` or ``zone-a``; '' when it has none."""
     zone = variables.get("fleetops_zone")
     if zone:
         return str(zone)
     groups = sorted((str(name) for name in variables.get("group_names") or []), key=natural)
-    return next((name for name in groups if name.startswith("zone")), "")
+    return next((name for name in groups if re.match(r"zone[_-].", name)), "")
 
 
 def natural(name: str) -> list[Any]:

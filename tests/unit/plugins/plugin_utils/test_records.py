@@ -96,7 +96,10 @@ def test_facts_of_an_older_look_do_not_count(incident: Facts, clean: Facts) -> N
     [
         ({"group_names": ["all", "web", "zone_b"]}, "zone_b"),
         ({"group_names": ["zone_10", "zone_9"]}, "zone_9"),
+        ({"group_names": ["zone-b", "zones"]}, "zone-b"),
         ({"group_names": ["web"]}, ""),
+        ({"group_names": ["zones"]}, ""),  # the parent of zone_a and zone_b
+        ({"group_names": ["zone_", "zonefiles"]}, ""),
         ({}, ""),
         ({"fleetops_zone": "north", "group_names": ["zone_b"]}, "north"),
         ({"fleetops_zone": 3}, "3"),
