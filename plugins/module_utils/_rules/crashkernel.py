@@ -147,7 +147,9 @@ def estimate(kernel: KernelFacts, kdump: KdumpFacts) -> Estimate:
         },
         {"name": "user space", "bytes": USER_SPACE, "source": "margin for systemd, udev and makedumpfile"},
     ]
-    too_small = SEEN_HANGING + max(0, packed - SEEN_INITRD)
+    # A larger initrd needs at least its own size more; a smaller one saves its packed and its unpacked size.
+    more = packed - SEEN_INITRD
+    too_small = max(0, SEEN_HANGING + (more if more > 0 else (1 + UNPACKED_RATIO) * more))
     enough = sum(term["bytes"] for term in terms)
     fits, reason = _fits(kernel, kdump, too_small, enough)
     return {
@@ -217,11 +219,14 @@ def _fits(kernel: KernelFacts, kdump: KdumpFacts, too_small: int, enough: int) -
         return None, f"the size of the capture kernel's initrd is unknown ({why})"
     have = f"{_mib(reserved)} are reserved"
     if reserved <= too_small:
+        # What hung with a smaller initrd hangs with a larger one.
         seen = (
-            kdump["capture"]["initrd_bytes"] <= SEEN_INITRD and series(kernel["release"] or "") == SEEN_SERIES
+            reserved <= SEEN_HANGING
+            and kdump["capture"]["initrd_bytes"] >= SEEN_INITRD
+            and series(kernel["release"] or "") == SEEN_SERIES
         )
-        how = "was seen" if seen else "is estimated"
-        return False, f"{have}; up to {_mib(too_small)} the capture kernel {how} to run out of memory"
+        limit, how = (SEEN_HANGING, "was seen") if seen else (too_small, "is estimated")
+        return False, f"{have}; up to {_mib(limit)} the capture kernel {how} to run out of memory"
     if reserved >= enough:
         return True, f"{have}; from {_mib(enough)} on it fits with margin"
     return (

@@ -278,26 +278,56 @@ def test_the_refusal_names_both_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("initrd", "release", "says"),
+    ("reserved", "initrd", "release", "says"),
     [
-        (LAB_INITRD, "6.1.0-47-cloud-amd64", "up to 96 MiB the capture kernel was seen to run out of memory"),
-        (MIB, "6.1.0-47-cloud-amd64", "was seen to run out of memory"),
-        # nobody measured these
         (
+            80,
+            LAB_INITRD,
+            "6.1.0-47-cloud-amd64",
+            "up to 96 MiB the capture kernel was seen to run out of memory",
+        ),
+        # what hung with a smaller initrd hangs with a larger one
+        (
+            80,
             12 * MIB,
             "6.1.0-47-cloud-amd64",
-            "up to 99.4 MiB the capture kernel is estimated to run out of memory",
+            "up to 96 MiB the capture kernel was seen to run out of memory",
         ),
-        (LAB_INITRD, "6.12.1-1-amd64", "up to 96 MiB the capture kernel is estimated to run out of memory"),
-        (LAB_INITRD, None, "is estimated to run out of memory"),
+        # nobody measured these
+        (
+            98,
+            12 * MIB,
+            "6.1.0-47-cloud-amd64",
+            "up to 99.4 MiB the capture kernel is estimated to run out of",
+        ),
+        (
+            50,
+            MIB,
+            "6.1.0-47-cloud-amd64",
+            "up to 58 MiB the capture kernel is estimated to run out of memory",
+        ),
+        (
+            80,
+            LAB_INITRD,
+            "6.12.1-1-amd64",
+            "up to 96 MiB the capture kernel is estimated to run out of memory",
+        ),
+        (80, LAB_INITRD, None, "is estimated to run out of memory"),
     ],
 )
-def test_too_small_says_whether_it_was_seen(initrd: int, release: str | None, says: str) -> None:
-    kernel, kdump = facts(80 * MIB, initrd)
+def test_too_small_says_whether_it_was_seen(
+    reserved: int, initrd: int, release: str | None, says: str
+) -> None:
+    kernel, kdump = facts(reserved * MIB, initrd)
     kernel["release"] = release
     got = crashkernel.estimate(kernel, kdump)
     assert got["fits"] is False
     assert says in got["reason"]
+
+
+def test_a_smaller_initrd_than_the_measured_one_is_not_called_too_small_at_what_hung() -> None:
+    kernel, kdump = facts(96 * MIB, 4 * MIB)
+    assert crashkernel.estimate(kernel, kdump)["fits"] is None
 
 
 @pytest.mark.parametrize(
