@@ -3,6 +3,9 @@
 
     python tests/proof [scenario ...]      resumes: a row that was seen at this state of the code is not run again
 
+Scenarios are the story of the incident, told row by row, and every scenario of a role under molecule/, which is run as
+`molecule test` and gives one row per stage and one per test.
+
 docs/proof/README.md is generated from those files; no row is written by hand. A row that is older than the
 code it speaks of is shown as stale.
 """
@@ -13,10 +16,15 @@ import datetime
 import json
 import os
 import platform
+import re
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +39,12 @@ from lab.detector import Verdict
 CODE = ("plugins", "roles", "playbooks", "tests/lab", "tests/demo")
 DOCS = CHECKOUT / "docs" / "proof"
 LINES = 6
+# The longest that one molecule scenario may take, in seconds.
+LIMIT = 1800
 
 Row = tuple[str, Callable[[], Any]]
+# Keeps a row: its name, its outcome (held or failed), seconds, the lines that decided.
+Note = Callable[[str, str, float, list[str]], None]
 
 
 def git(*arguments: str) -> str:
@@ -42,10 +54,13 @@ def git(*arguments: str) -> str:
     ).stdout.strip()
 
 
-def code_state() -> str:
+def code_state(scenario: str) -> str:
     """The commit that last touched what the rows speak of, with a mark when the work tree differs from it."""
-    dirty = git("status", "--porcelain", "--", *CODE)
-    return git("log", "-1", "--format=%h", "--", *CODE) + ("-dirty" if dirty else "")
+    paths = [*CODE]
+    if scenario in MOLECULE:
+        paths += ["molecule/conftest.py", "molecule/shared", f"molecule/{scenario}"]
+    dirty = git("status", "--porcelain", "--", *paths)
+    return git("log", "-1", "--format=%h", "--", *paths) + ("-dirty" if dirty else "")
 
 
 def machine() -> str:
@@ -90,13 +105,15 @@ def incident(story: Story) -> Iterator[Row]:
     yield "a dump that was cut is called incomplete", story.cut_dump
 
 
-SCENARIOS: dict[str, Callable[[Story], Iterator[Row]]] = {"incident": incident}
+TOLD: dict[str, Callable[[Story], Iterator[Row]]] = {"incident": incident}
+MOLECULE = sorted({path.parent.name for path in CHECKOUT.glob("molecule/*/molecule.yml")} - set(TOLD))
+SCENARIOS = [*TOLD, *MOLECULE]
 
 
 def prove(scenario: str) -> bool:
     """Run one scenario, writing after each row; True when every row held."""
     path = DOCS / f"{scenario}.json"
-    state = code_state()
+    state = code_state(scenario)
     known = json.loads(path.read_text()) if path.exists() else {}
     if (
         known.get("code") == state
@@ -105,7 +122,6 @@ def prove(scenario: str) -> bool:
     ):
         print(f"{scenario}: every row was seen at {state} already")
         return True
-    story = Story(f"proof-{scenario}", lambda text: print(f"    ... {text}", flush=True))
     record: dict[str, Any] = {
         "scenario": scenario,
         "code": state,
@@ -114,8 +130,25 @@ def prove(scenario: str) -> bool:
         "complete": False,
         "rows": [],
     }
+
+    def note(name: str, outcome: str, seconds: float, lines: list[str]) -> None:
+        seconds = round(seconds, 1)
+        record["rows"].append({"row": name, "outcome": outcome, "seconds": seconds, "lines": lines})
+        print(f"{scenario}: {name}: {outcome} ({seconds} s)", flush=True)
+        write(path, record)
+
+    if not (tell if scenario in TOLD else run_molecule)(scenario, note):
+        return False
+    record["complete"] = True
+    write(path, record)
+    return True
+
+
+def tell(scenario: str, note: Note) -> bool:
+    """The rows of a story, up to the first that fails."""
+    story = Story(f"proof-{scenario}", lambda text: print(f"    ... {text}", flush=True))
     try:
-        for name, step in SCENARIOS[scenario](story):
+        for name, step in TOLD[scenario](story):
             begun = time.monotonic()
             try:
                 outcome, lines = "held", lines_of(step())
@@ -124,17 +157,125 @@ def prove(scenario: str) -> bool:
                     "failed",
                     [str(error), *str(getattr(error, "detail", "")).splitlines()[-LINES:]],
                 )
-            seconds = round(time.monotonic() - begun, 1)
-            record["rows"].append({"row": name, "outcome": outcome, "seconds": seconds, "lines": lines})
-            print(f"{scenario}: {name}: {outcome} ({seconds} s)", flush=True)
-            write(path, record)
+            note(name, outcome, time.monotonic() - begun, lines)
             if outcome == "failed":
                 return False
-        record["complete"] = True
-        write(path, record)
         return True
     finally:
         Lab(story.lab).down()
+
+
+def run_molecule(scenario: str, note: Note) -> bool:
+    """`molecule test` of one scenario: a row for each stage, and for `verify` one for each test."""
+    programs = Path(sys.executable).parent
+    log = CHECKOUT / ".lab" / f"proof-{scenario}.log"
+    log.parent.mkdir(exist_ok=True)
+    junit = log.with_suffix(".xml")
+    junit.unlink(missing_ok=True)
+    environment = {
+        **os.environ,
+        "PATH": os.pathsep.join([str(programs), os.environ["PATH"]]),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_FORCE_COLOR": "0",
+        "MOLECULE_COMMAND_BORDERS": "false",
+        "PYTEST_ADDOPTS": f"--color=no --junitxml={junit} -o junit_logging=system-out",
+    }
+    process = subprocess.Popen(
+        [str(programs / "molecule"), "test", "-s", scenario],
+        cwd=CHECKOUT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    watchdog = threading.Timer(LIMIT, os.killpg, (process.pid, signal.SIGTERM))
+    watchdog.start()
+    held, tested, begun, ended = True, False, time.monotonic(), False
+    try:
+        assert process.stdout
+        for stage in stages(kept(process.stdout, log), scenario):
+            if stage.name == "verify" and junit.exists():
+                rows = list(tests(junit))
+                tested = bool(rows)
+            elif stage.name == "destroy" and stage.outcome == "held":
+                rows = []
+            else:
+                rows = [(stage.name, stage.outcome, stage.seconds, stage.lines)]
+            for row in rows:
+                held = held and row[1] == "held"
+                note(*row)
+        ended = process.wait() >= 0
+        if held and (process.returncode or not tested):  # outside of its stages, or nothing was proved
+            held = False
+            note("molecule", "failed", time.monotonic() - begun, log.read_text().splitlines()[-LINES:])
+        return held
+    finally:
+        watchdog.cancel()
+        if not ended:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+                process.wait()
+            destroy = [str(programs / "molecule"), "destroy", "-s", scenario]
+            subprocess.run(destroy, cwd=CHECKOUT, env=environment, check=False, timeout=300)
+
+
+def kept(output: Iterable[str], log: Path) -> Iterator[str]:
+    """The lines of a program without colours, kept in a file as they come."""
+    with log.open("w") as file:
+        for raw in output:
+            line = re.sub(r"\x1b\[[0-9;]*m", "", raw).rstrip()
+            print(line, file=file, flush=True)
+            yield line
+
+
+@dataclass
+class Stage:
+    """One stage of `molecule test`, as its output shows it."""
+
+    name: str
+    outcome: str
+    seconds: float
+    lines: list[str]
+
+
+def stages(output: Iterable[str], scenario: str) -> Iterator[Stage]:
+    """The stages, each when its end is announced. What decided: Ansible's recap, or the lines before a failure."""
+    marker = re.compile(rf"\b{re.escape(scenario)} \S+ (\w+)[\]:]+ (Executing$|Executed: )(.*)")
+    running, begun = "", 0.0
+    seen: list[str] = []
+    for line in output:
+        found = marker.search(line)
+        if found is None:
+            seen.append(line)
+        elif found[2] == "Executing":
+            running, begun, seen = found[1], time.monotonic(), []
+        elif found[1] == running:  # molecule says it all again at its end
+            running = ""
+            if not found[3].startswith("Missing playbook"):
+                held = found[3].startswith("Successful")
+                recap = [text for text in seen if re.match(r"\S+ +: ok=\d", text)]
+                lines = recap if held else [text for text in seen if text][-LINES:]
+                yield Stage(
+                    found[1],
+                    "held" if held else "failed",
+                    time.monotonic() - begun,
+                    [re.sub(r" +", " ", text) for text in lines],
+                )
+
+
+def tests(junit: Path) -> Iterator[tuple[str, str, float, list[str]]]:
+    """A row for each test: what it printed, or why it failed."""
+    for case in ET.parse(junit).iter("testcase"):
+        bad = next(
+            (case.find(tag) for tag in ("failure", "error", "skipped") if case.find(tag) is not None), None
+        )
+        text = bad.get("message", "") if bad is not None else case.findtext("system-out", "")
+        lines = [line for line in text.splitlines() if line.strip() and not re.match(r"-+ .* -+$", line)]
+        name = re.sub(r"\[(?:ansible|paramiko|ssh)://[^\]-]*-?([^\]]*)\]$", r"[\1]", case.get("name", "?"))
+        words = name.removeprefix("test_").removesuffix("[]").replace("_", " ")
+        yield words, "held" if bad is None else "failed", float(case.get("time", "0")), lines[:LINES]
 
 
 def write(path: Path, record: dict[str, Any]) -> None:
@@ -150,9 +291,9 @@ def table() -> str:
     parts = [
         "# Proof\n\nGenerated by `make proof` from the JSON files beside it; no row is written by hand.\n"
     ]
-    now = code_state()
     for path in sorted(DOCS.glob("*.json")):
         record = json.loads(path.read_text())
+        now = code_state(record["scenario"])
         stale = "" if record["code"] == now else f" **Stale:** the code is at {now} by now."
         parts.append(f"\n## {record['scenario']}\n")
         parts.append(f"Seen on {record['date']} at {record['code']}, on {record['machine']}.{stale}\n")
