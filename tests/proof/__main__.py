@@ -133,6 +133,7 @@ def prove(scenario: str) -> bool:
 
     def note(name: str, outcome: str, seconds: float, lines: list[str]) -> None:
         seconds = round(seconds, 1)
+        lines = [line.replace(f"{CHECKOUT}/", "") for line in lines]  # where it lies is nobody's business
         record["rows"].append({"row": name, "outcome": outcome, "seconds": seconds, "lines": lines})
         print(f"{scenario}: {name}: {outcome} ({seconds} s)", flush=True)
         write(path, record)
