@@ -514,7 +514,8 @@ def _watchdogs(kernel: KernelFacts) -> list[Evidence]:
     states = {True: "active", False: "inactive", None: "state unknown"}
     return [
         {
-            "source": f"/sys/class/watchdog/{dog['name']}",
+            # ipmi_watchdog of older kernels has no class device.
+            "source": f"/sys/{'class/watchdog' if dog['name'].startswith('watchdog') else 'module'}/{dog['name']}",
             "text": f"{dog['identity'] or 'identity unknown'}: {states[dog['active']]}",
         }
         for dog in kernel["watchdogs"] or []
