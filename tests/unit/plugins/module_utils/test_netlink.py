@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -113,7 +114,7 @@ def test_removed_and_made_again(made: str, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     tree = next(path for path in sys.path if Path(path, "ansible_collections/fleetops/kernel").is_dir())
-    commands = SETUP + textwrap.dedent(made) + f'\nexec {sys.executable} {script} "$@"'
+    commands = SETUP + textwrap.dedent(made) + f'\nexec {shlex.quote(sys.executable)} {script} "$@"'
     done = subprocess.run(
         ["unshare", "-n", "sh", "-ec", commands, "sh", tree, json.dumps(LOOK)],
         capture_output=True,

@@ -151,7 +151,7 @@ def ansible(*arguments: str) -> Any:
 
 
 def test_as_ansible_runs_it() -> None:
-    packed = ansible("-m", "fleetops.kernel.node_facts", "-a", f"root={INCIDENT}", "--check")
+    packed = ansible("-m", "fleetops.kernel.node_facts", "-a", json.dumps({"root": str(INCIDENT)}), "--check")
     assert packed["changed"] is False
     assert packed["ansible_facts"] == json.loads(json.dumps(facts(INCIDENT)))
 
