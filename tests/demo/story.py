@@ -406,8 +406,9 @@ def _run(program: str, *arguments: str, cwd: Path) -> subprocess.CompletedProces
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_FORCE_COLOR": "0",
             "ANSIBLE_PIPELINING": "1",
-            # For this very machine: a version manager's stand-ins on PATH must not be taken for a Python.
-            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+            # For this very machine: a version manager's stand-ins on PATH must not be taken for a Python. The one
+            # behind the environment, because Ansible cuts a path at a space.
+            "ANSIBLE_PYTHON_INTERPRETER": os.path.realpath(sys.executable),
         },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

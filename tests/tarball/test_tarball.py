@@ -112,7 +112,7 @@ def test_runs_from_an_empty_path(tarball: Path, tmp_path: Path) -> None:
 
     run = ansible(
         *("ansible-playbook", "fleetops.kernel.assess", "-i", "localhost,", "-c", "local"),
-        *("-e", f"ansible_python_interpreter={sys.executable}"),
+        *("-e", f"ansible_python_interpreter={os.path.realpath(sys.executable)}"),
         cwd=work,
         collections=collections,
     )

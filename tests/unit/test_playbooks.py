@@ -46,7 +46,11 @@ class Run:
         self.done = subprocess.run(
             ["ansible-playbook", f"fleetops.kernel.{playbook}", "-i", "hosts.ini", *arguments],
             cwd=folder,
-            env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_PYTHON_INTERPRETER": sys.executable},
+            env={
+                **os.environ,
+                "ANSIBLE_NOCOLOR": "1",
+                "ANSIBLE_PYTHON_INTERPRETER": os.path.realpath(sys.executable),
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
