@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What is wrong with a node, how do we know, what cures it; and what happens if it panics now. Pure.
+"""What is wrong with a node, how do we know, and what cures it. Pure.
 
 A rule answers with findings. What it could not read is ``unknown`` with the reader's reason, and never ``ok``;
 what it checked and found in order is ``ok``, because that is part of the answer.
@@ -21,12 +21,9 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
     Finding,
     KdumpFacts,
     KernelFacts,
-    LinksFacts,
-    OnPanic,
     Remedy,
-    Watchdog,
 )
-from ansible_collections.fleetops.kernel.plugins.plugin_utils import matching
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import matching, readings, verdict
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
 
 # Worst first. What cannot be told weighs as much as if it were so.
@@ -40,27 +37,18 @@ ALL = ("advisories", "links")
 # Seconds until a failing capture kernel reboots, as the role crashkernel has it by default.
 CAPTURE_PANIC = 10
 
-# Bytes below which no dump is promised to have room: the least that one took here was 20 MB (lab.md 4), with margin.
-LEAST_DUMP = 64 << 20
-
-
-class NodeFacts(TypedDict):
-    """What the readers of one node returned; null for a reader that did not run."""
-
-    kernel: KernelFacts | None
-    kdump: KdumpFacts | None
-    links: LinksFacts | None
-
 
 class _Case(TypedDict):
     """What a rule gets."""
 
-    facts: NodeFacts
+    facts: readings.NodeFacts
     advisories: Sequence[Advisory]
     vars: Mapping[str, Any]
 
 
-def judge(facts: NodeFacts, advisories: Sequence[Advisory], variables: Mapping[str, Any]) -> list[Finding]:
+def judge(
+    facts: readings.NodeFacts, advisories: Sequence[Advisory], variables: Mapping[str, Any]
+) -> list[Finding]:
     """All findings about one node, worst first.
 
     *variables* are the host's: where the site has set ``crashkernel_size``, ``crashkernel_capture_panic``,
@@ -96,7 +84,7 @@ def _kernel_known_bad(case: _Case) -> list[Finding]:
     if not found:
         name = f"{subject['distro'] or 'unknown'} {subject['codename'] or ''}".strip()
         reason = f"none of the {len(said)} advisories speaks of {kernel['release']} of {name}"
-        found = [_finding("kernel-known-bad", "advisories", "ok", LOW, reason, _running(kernel))]
+        found = [_finding("kernel-known-bad", "advisories", "ok", LOW, reason, readings.running(kernel))]
     return found
 
 
@@ -105,7 +93,7 @@ def _advised(
 ) -> Finding:
     source, version = subject["source"] or "source unknown", subject["version"]
     name = f"{kernel['release']} ({f'{source} {version}' if version else 'package unknown'})"
-    evidence = _running(kernel)
+    evidence = readings.running(kernel)
     remedy: Remedy | None = None
     if what == matching.AFFECTED:
         row = matching.row_of(advisory, subject)
@@ -118,7 +106,7 @@ def _advised(
     elif what == matching.UNKNOWN:
         asked = ["distro", "package", "release"]
         asked += ["flavour"] if any(row["flavours"] for row in advisory["affects"]) else []
-        whys = [_why(kernel, path) for path in asked if kernel[path] is None]  # type: ignore[literal-required]
+        whys = [readings.why(kernel, path) for path in asked if kernel[path] is None]  # type: ignore[literal-required]
         why = "; ".join(dict.fromkeys(whys)) or "its codename or its source package is unknown"
         reason = f"cannot tell whether {name} is meant by: {_sentence(advisory['title'])} ({why})"
     else:
@@ -200,9 +188,9 @@ def _crashkernel_too_small(case: _Case) -> list[Finding]:
     if reserved == 0 or _nothing_to_fit(kdump):
         return []  # kdump-not-armed says it
     if kernel["container"]:
-        return [_finding(*name, "unknown", HIGH, _CONTAINER, _reserved(kdump))]
+        return [_finding(*name, "unknown", HIGH, readings.CONTAINER, readings.reserved(kdump))]
     estimate = crashkernel.estimate(kernel, kdump)
-    evidence = _reserved(kdump) + _initrd(kdump)
+    evidence = readings.reserved(kdump) + readings.initrd(kdump)
     if estimate["fits"]:
         return [_finding(*name, "ok", HIGH, estimate["reason"], evidence)]
     if reserved is None or kdump["capture"]["initrd_bytes"] is None:
@@ -219,9 +207,9 @@ def _kdump_not_armed(case: _Case) -> list[Finding]:
     name = "kdump-not-armed", "kdump"
     if kernel is None or kdump is None:
         return [_not_read(*name, "kdump" if kdump is None else "kernel")]
-    evidence = _reserved(kdump) + _loaded(kdump)
+    evidence = readings.reserved(kdump) + readings.loaded(kdump)
     if kernel["container"]:
-        return [_finding(*name, "unknown", HIGH, _CONTAINER, evidence)]
+        return [_finding(*name, "unknown", HIGH, readings.CONTAINER, evidence)]
     armed, reason = kdump_rules.armed(kdump)
     if kdump["capture"]["loaded"]:
         return [_finding(*name, "ok", HIGH, "a capture kernel is loaded", evidence)]
@@ -246,13 +234,11 @@ def _capture_may_hang(case: _Case) -> list[Finding]:
     if kdump["capture"]["loaded"] is False:
         return []  # kdump-not-armed says it
     if kernel["container"]:
-        return [_finding(*name, "unknown", HIGH, _CONTAINER, [])]
-    reboots, clause = _capture_net(kdump, "the capture kernel")
-    evidence = _loaded(kdump) + _line(kdump)
+        return [_finding(*name, "unknown", HIGH, readings.CONTAINER, [])]
+    reboots, clause = verdict.capture_net(kdump, "the capture kernel")
+    evidence = readings.loaded(kdump) + readings.line(kdump)
     if kdump["capture"]["loaded"] is None:
-        reason = (
-            f"cannot tell: whether a capture kernel is loaded is unknown ({_why(kdump, 'capture.loaded')})"
-        )
+        reason = f"cannot tell: whether a capture kernel is loaded is unknown ({readings.why(kdump, 'capture.loaded')})"
         return [_finding(*name, "unknown", HIGH, reason, evidence)]
     if reboots is None:
         return [_finding(*name, "unknown", HIGH, f"cannot tell: {clause}", evidence)]
@@ -276,7 +262,11 @@ def _stale_link(case: _Case) -> list[Finding]:
     if links is None:
         return [_not_read("stale-link", "links", "links")]
     if links["links"] is None:
-        return [_finding("stale-link", "links", "unknown", HIGH, f"cannot tell: {_why(links, 'links')}", [])]
+        return [
+            _finding(
+                "stale-link", "links", "unknown", HIGH, f"cannot tell: {readings.why(links, 'links')}", []
+            )
+        ]
     found = []
     for link in links["links"]:
         verdict = link_rules.judge(link)
@@ -305,223 +295,6 @@ RULES: tuple[Callable[[_Case], list[Finding]], ...] = (
 )
 
 
-# --- if it panics now --------------------------------------------------------------------------------
-
-
-def on_panic(facts: NodeFacts) -> OnPanic:
-    """Does this node dump, reboot or hang if it panics now? By the three nets, and never better than they prove.
-
-    ``reboots`` is what is certain: where the reservation or the dump's target cannot be judged it may dump as well.
-    ``hangs`` is said only when each net is known to be missing.
-    """
-    kernel, kdump = facts["kernel"], facts["kdump"]
-    if kernel is None or kdump is None:
-        return _outcome("unknown", f"the {'kdump' if kernel else 'kernel'} facts were not read", [])
-    evidence = (
-        _reserved(kdump) + _loaded(kdump) + _initrd(kdump) + _line(kdump) + _room(kdump) + _watchdogs(kernel)
-    )
-    if kernel["container"]:
-        return _outcome("unknown", _CONTAINER, evidence)
-    loaded = kdump["capture"]["loaded"]
-    watchdog, dog = _watchdog_net(kernel)
-    if loaded is None:
-        why = f"whether a capture kernel is loaded is unknown ({_why(kdump, 'capture.loaded')})"
-        # With an armed watchdog it comes back either way.
-        return _outcome("reboots" if watchdog else "unknown", f"{dog}; {why}" if watchdog else why, evidence)
-    if not loaded:
-        return _without_capture(kernel, watchdog, dog, evidence)
-    estimate = crashkernel.estimate(kernel, kdump)
-    reboots, words = _capture_net(kdump, "it")
-    kept, where = _target_net(kdump)
-    if estimate["fits"]:
-        because = f"a capture kernel is loaded and fits ({estimate['reason']})"
-        if not kept:
-            because += f"; but {where}: {_REBOOTS if kept is None else _NO_DUMP}"
-        if reboots is False and watchdog is False:
-            because += f"; but should it fail for another reason, nothing would reboot it: {words}, and {dog}"
-        return _outcome("dumps" if kept else "reboots", because + _limits(kernel, kdump), evidence)
-    small = estimate["fits"] is False
-    because = (
-        f"a capture kernel is loaded, but {'does not fit' if small else 'whether it fits is not known'} "
-    )
-    because += f"({estimate['reason']})"
-    net = words if reboots else dog if watchdog else None
-    if net is not None:
-        lost = "" if small or kept is not False else f", and {where}"
-        also = _NO_DUMP if small or lost else _REBOOTS
-        return _outcome("reboots", f"{because}; {net}{lost}: {also}", evidence)
-    provable = small and reboots is False and watchdog is False
-    return _outcome("hangs" if provable else "unknown", f"{because}, {words}, and {dog}", evidence)
-
-
-_NO_DUMP = "there will be no dump"
-_REBOOTS = "it reboots at least, and may dump"
-
-
-def _target_net(kdump: KdumpFacts) -> tuple[bool | None, str]:
-    """Can the dump be kept where it goes? With a clause. What no drill has proved is null."""
-    target = kdump["target"]
-    if target is None:
-        return None, f"where the dump goes is unknown ({_why(kdump, 'target')})"
-    if target["kind"] != "local":
-        return None, f"the dump goes to {target['path']} ({target['kind']}), and no drill has proved it"
-    free = target["free_bytes"]
-    if free is None:
-        return None, f"the free space of {target['path']} is unknown ({_why(kdump, 'target.free_bytes')})"
-    if free < LEAST_DUMP:
-        return (
-            False,
-            f"the dump has no room: {target['path']} has {_mib(free)} free, of {_mib(LEAST_DUMP)} at least",
-        )
-    return True, f"{target['path']} has room for the dump"
-
-
-def _limits(kernel: KernelFacts, kdump: KdumpFacts) -> str:
-    """What the verdict on a capture kernel that fits does not hold for; each in a clause."""
-    limits = ""
-    dog = _armed(kernel)
-    if dog is not None and dog["timeout"] is not None:
-        limits += (
-            f"; the hardware watchdog {dog['name']} ({dog['timeout']} s) may cut a dump that takes longer"
-        )
-    service = kdump["service"]
-    if service is not None and service["enabled"] is False:
-        limits += f"; {service['name']} is not enabled for the next boot"
-    return limits
-
-
-def _without_capture(
-    kernel: KernelFacts, watchdog: bool | None, dog: str, evidence: list[Evidence]
-) -> OnPanic:
-    """No image is loaded: the panicking kernel itself reboots after ``kernel.panic`` seconds, or never for 0."""
-    seconds = kernel["panic_sysctls"].get("kernel.panic")
-    nothing = "no capture kernel is loaded, so there will be no dump"
-    if seconds is None:
-        why = _why(kernel, "panic_sysctls.kernel.panic")
-        if watchdog:
-            return _outcome("reboots", f"{nothing}; kernel.panic is unknown ({why}), but {dog}", evidence)
-        return _outcome("unknown", f"{nothing}, and kernel.panic is unknown ({why})", evidence)
-    evidence = [*evidence, {"source": "/proc/sys/kernel/panic", "text": str(seconds)}]
-    if seconds != 0:
-        return _outcome("reboots", f"{nothing}; kernel.panic={seconds} reboots it", evidence)
-    if watchdog:
-        return _outcome("reboots", f"{nothing}; kernel.panic=0 waits for ever, but {dog}", evidence)
-    return _outcome(
-        "hangs" if watchdog is False else "unknown",
-        f"{nothing}; kernel.panic=0 waits for ever, and {dog}",
-        evidence,
-    )
-
-
-def _capture_net(kdump: KdumpFacts, it: str) -> tuple[bool | None, str]:
-    """Does a capture kernel that fails reboot by itself? With a clause about *it*. ``panic=0`` is as good as none."""
-    capture = kdump["capture"]
-    if capture["cmdline"] is None:
-        return None, f"the capture kernel's command line is unknown ({_why(kdump, 'capture.cmdline')})"
-    if capture["panic"]:
-        return True, f"{it} carries panic={capture['panic']}"
-    return False, f"{it} carries {'no panic=' if capture['panic'] is None else 'panic=0'}"
-
-
-def _watchdog_net(kernel: KernelFacts) -> tuple[bool | None, str]:
-    """Does a watchdog reset the machine when its kernel is dead? With a clause.
-
-    Only one in hardware counts: softdog is a timer of the kernel that it watches (domain.md D.4).
-    """
-    dogs = kernel["watchdogs"]
-    if dogs is None:
-        return None, f"whether a hardware watchdog is armed is unknown ({_why(kernel, 'watchdogs')})"
-    armed = _armed(kernel)
-    if armed is not None:
-        limit = f", {armed['timeout']} s" if armed["timeout"] is not None else ""
-        name = f"{armed['name']} ({armed['identity']}{limit})"
-        return True, f"the hardware watchdog {name} is armed and resets it"
-    for dog in dogs:
-        if dog["active"] is None or (dog["active"] and not dog["identity"]):
-            path = f"watchdogs.{dog['name']}.{'active' if dog['active'] is None else 'identity'}"
-            if dog["hardware"] or not dog["identity"]:
-                return (
-                    None,
-                    f"whether {dog['name']} is an armed hardware watchdog is unknown ({_why(kernel, path)})",
-                )
-    soft = [dog["name"] for dog in dogs if dog["active"] and not dog["hardware"]]
-    if soft:
-        return False, f"no hardware watchdog is armed ({soft[0]} is software and dies with its kernel)"
-    return False, "no hardware watchdog is armed"
-
-
-def _armed(kernel: KernelFacts) -> Watchdog | None:
-    return next((dog for dog in kernel["watchdogs"] or [] if dog["hardware"] and dog["active"]), None)
-
-
-def _outcome(outcome: str, because: str, evidence: Sequence[Evidence]) -> OnPanic:
-    return {"outcome": outcome, "because": because, "evidence": list(evidence)}
-
-
-# --- the very words that were read -------------------------------------------------------------------
-
-_CONTAINER = (
-    "this is a container: kernel and kdump are those of the machine that it runs on, so assess that one"
-)
-
-
-def _running(kernel: KernelFacts) -> list[Evidence]:
-    found: list[Evidence] = []
-    if kernel["release"] is not None:
-        found.append({"source": "/proc/sys/kernel/osrelease", "text": kernel["release"]})
-    if kernel["version"] is not None:
-        found.append({"source": "/proc/sys/kernel/version", "text": kernel["version"]})
-    return found
-
-
-def _reserved(kdump: KdumpFacts) -> list[Evidence]:
-    reservation = kdump["reservation"]
-    asked = " ".join(f"crashkernel={value}" for value in reservation["requested"] or [])
-    found: list[Evidence] = [{"source": "/proc/cmdline", "text": asked}] if asked else []
-    if reservation["bytes"] is not None:
-        found.append({"source": "/sys/kernel/kexec_crash_size", "text": str(reservation["bytes"])})
-    return found
-
-
-def _loaded(kdump: KdumpFacts) -> list[Evidence]:
-    loaded = kdump["capture"]["loaded"]
-    return [] if loaded is None else [{"source": "/sys/kernel/kexec_crash_loaded", "text": str(int(loaded))}]
-
-
-def _initrd(kdump: KdumpFacts) -> list[Evidence]:
-    capture = kdump["capture"]
-    if capture["initrd"] is None or capture["initrd_bytes"] is None:
-        return []
-    return [{"source": capture["initrd"], "text": f"{capture['initrd_bytes']} bytes"}]
-
-
-def _line(kdump: KdumpFacts) -> list[Evidence]:
-    capture = kdump["capture"]
-    if capture["cmdline"] is None:
-        return []
-    return [{"source": capture["source"] or "the capture kernel", "text": capture["cmdline"]["raw"]}]
-
-
-def _room(kdump: KdumpFacts) -> list[Evidence]:
-    target = kdump["target"]
-    if target is None:
-        return []
-    free = "free space unknown" if target["free_bytes"] is None else f"{target['free_bytes']} bytes free"
-    return [{"source": target["path"], "text": f"{target['kind']}, {free}"}]
-
-
-def _watchdogs(kernel: KernelFacts) -> list[Evidence]:
-    states = {True: "active", False: "inactive", None: "state unknown"}
-    return [
-        {
-            # ipmi_watchdog of older kernels has no class device.
-            "source": f"/sys/{'class/watchdog' if dog['name'].startswith('watchdog') else 'module'}/{dog['name']}",
-            "text": f"{dog['identity'] or 'identity unknown'}: {states[dog['active']]}",
-        }
-        for dog in kernel["watchdogs"] or []
-    ]
-
-
 # --- small tools -------------------------------------------------------------------------------------
 
 
@@ -547,16 +320,6 @@ def _finding(  # a row's columns
 
 def _not_read(id_: str, subject: str, part: str) -> Finding:
     return _finding(id_, subject, "unknown", HIGH, f"cannot tell: the {part} facts were not read", [])
-
-
-def _why(facts: Any, path: str) -> str:
-    """The reader's reason for a null reading: of the path itself, or of the nearest part that holds it."""
-    parts = path.split(".")
-    for length in range(len(parts), 0, -1):
-        reason = facts["unknown"].get(".".join(parts[:length]))
-        if reason:
-            return str(reason)
-    return "no reason given"
 
 
 def _remedy(kernel: KernelFacts | None, role: str, variables: Mapping[str, Any]) -> tuple[Remedy | None, str]:
@@ -594,7 +357,7 @@ def _in_vain(size: str, kernel: KernelFacts, kdump: KdumpFacts) -> str:
     limit = crashkernel.estimate(kernel, kdump)["too_small_up_to"] if measured else 0
     if asked > limit:
         return ""
-    return f"reserves {_mib(asked)}, and more than {_mib(limit)} are needed"
+    return f"reserves {readings.mib(asked)}, and more than {readings.mib(limit)} are needed"
 
 
 def _crashkernel_remedy(
@@ -625,10 +388,6 @@ def _nothing_to_fit(kdump: KdumpFacts) -> bool:
     """Is there neither a capture kernel nor a package that would load one?"""
     missing = kdump["implementation"] is None and "implementation" not in kdump["unknown"]
     return missing and kdump["capture"]["loaded"] is False
-
-
-def _mib(size: float) -> str:
-    return f"{round(size / crashkernel.MIB, 1):g} MiB"
 
 
 def _sentence(text: str) -> str:

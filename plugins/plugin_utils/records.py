@@ -14,9 +14,9 @@ from typing import Any, TypedDict
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Finding, OnPanic
-from ansible_collections.fleetops.kernel.plugins.plugin_utils import findings
-from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings import NodeFacts
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import findings, verdict
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.readings import NodeFacts
 
 PARTS = ("kernel", "kdump", "links")
 FACT = "fleetops_"
@@ -73,7 +73,7 @@ def record(host: str, variables: Mapping[str, Any], advisories: Sequence[Advisor
         unreadable = "it was not looked at" if facts is None else None
     chosen = {key: plain(variables.get(key)) for key in CHOICES}
     outcome = plain(variables.get(OUTCOME))
-    on_panic = findings.on_panic(facts) if facts else unlooked(unreachable, unreadable)
+    on_panic = verdict.on_panic(facts) if facts else unlooked(unreachable, unreadable)
     found: list[Finding] = []
     try:
         found = findings.judge(facts, advisories, chosen) if facts else []

@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import links
-from ansible_collections.fleetops.kernel.plugins.plugin_utils import findings
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import findings, verdict
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
 
 Facts = dict[str, Any]
@@ -299,11 +299,11 @@ def test_a_lost_reading_never_turns_one_answer_into_another(
 ) -> None:
     def answers(facts: Any) -> tuple[dict[tuple[str, str], str], str]:
         found = findings.judge(facts, site, {})
-        return {(one["id"], one["subject"]): one["status"] for one in found}, findings.on_panic(facts)[
+        return {(one["id"], one["subject"]): one["status"] for one in found}, verdict.on_panic(facts)[
             "outcome"
         ]
 
-    full, verdict = answers(facts_of(tree))
+    full, proved = answers(facts_of(tree))
     facts = facts_of(tree)
     if path == "kernel.panic":
         facts["kernel"]["panic_sysctls"]["kernel.panic"] = None
@@ -315,7 +315,7 @@ def test_a_lost_reading_never_turns_one_answer_into_another(
     for key, status in less.items():
         assert status in (full.get(key, "unknown"), "unknown"), key
     # reboots is the least that is certain where a dump cannot be promised.
-    assert outcome in (verdict, "unknown") or (verdict, outcome) == ("dumps", "reboots")
+    assert outcome in (proved, "unknown") or (proved, outcome) == ("dumps", "reboots")
 
 
 @pytest.mark.parametrize(

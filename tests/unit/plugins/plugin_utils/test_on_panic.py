@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.fleetops.kernel.plugins.plugin_utils import findings
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import verdict
 
 Facts = dict[str, Any]
 MIB = 1 << 20
@@ -33,8 +33,8 @@ DOGS: dict[str, Any] = {
 NO_DOG = ("disarmed", "soft", "none")
 LINE = {"raw": "nr_cpus=1", "tokens": ["nr_cpus=1"], "init_args": []}
 TARGETS: dict[str, Any] = {
-    "room": {"path": "/var/crash", "kind": "local", "free_bytes": findings.LEAST_DUMP},
-    "no room": {"path": "/var/crash", "kind": "local", "free_bytes": findings.LEAST_DUMP - 1},
+    "room": {"path": "/var/crash", "kind": "local", "free_bytes": verdict.LEAST_DUMP},
+    "no room": {"path": "/var/crash", "kind": "local", "free_bytes": verdict.LEAST_DUMP - 1},
     "room unknown": {"path": "/var/crash", "kind": "local", "free_bytes": None},
     "remote": {"path": "10.0.0.9:/dumps", "kind": "nfs", "free_bytes": None},
     "unknown": None,
@@ -89,7 +89,7 @@ def proved(loaded: bool | None, room: str, word: int | str, dog: str, panic: int
 def test_the_verdict_is_what_the_readings_prove(clean: Facts, loaded: bool | None, room: str) -> None:
     for word, dog, panic, keep in itertools.product(WORD, DOG, PANIC, KEEP):
         case: Any = (loaded, room, word, dog, panic, keep)
-        found: Any = findings.on_panic(machine(clean, *case))  # type: ignore[arg-type]
+        found: Any = verdict.on_panic(machine(clean, *case))  # type: ignore[arg-type]
         assert found["outcome"] == proved(*case), (case, found["because"])
         assert found["because"], case
         assert "\n" not in found["because"], case
@@ -115,7 +115,7 @@ def nulls(case: tuple[Any, ...]) -> set[str]:
 def test_the_invariants_hold_for_every_combination(clean: Facts) -> None:
     seen = set()
     for case in itertools.product(LOADED, ROOM, WORD, DOG, PANIC, KEEP):
-        found: Any = findings.on_panic(machine(clean, *case))  # type: ignore[arg-type]
+        found: Any = verdict.on_panic(machine(clean, *case))  # type: ignore[arg-type]
         outcome, missing = found["outcome"], nulls(case)
         seen.add(outcome)
         if outcome == "dumps":
@@ -131,7 +131,7 @@ def test_the_invariants_hold_for_every_combination(clean: Facts) -> None:
 
 
 def test_softdog_never_counts_and_is_said_not_to(clean: Facts) -> None:
-    found: Any = findings.on_panic(machine(clean, True, "small", "none", "soft", 10))  # type: ignore[arg-type]
+    found: Any = verdict.on_panic(machine(clean, True, "small", "none", "soft", 10))  # type: ignore[arg-type]
     assert found["outcome"] == "hangs"
     assert "watchdog0 is software and dies with its kernel" in found["because"]
     assert {"source": "/sys/class/watchdog/watchdog0", "text": "Software Watchdog: active"} in found[
@@ -140,14 +140,14 @@ def test_softdog_never_counts_and_is_said_not_to(clean: Facts) -> None:
 
 
 def test_between_it_reboots_at_least(clean: Facts) -> None:
-    found: Any = findings.on_panic(machine(clean, True, "between", 10, "none", 0))  # type: ignore[arg-type]
+    found: Any = verdict.on_panic(machine(clean, True, "between", 10, "none", 0))  # type: ignore[arg-type]
     assert found["outcome"] == "reboots"
     assert "reboots at least, and may dump" in found["because"]
     assert "128 MiB" in found["because"]
 
 
 def test_a_dump_without_any_other_net_is_said_to_be_alone(clean: Facts) -> None:
-    found: Any = findings.on_panic(machine(clean, True, "fits", "none", "none", 0))  # type: ignore[arg-type]
+    found: Any = verdict.on_panic(machine(clean, True, "fits", "none", "none", 0))  # type: ignore[arg-type]
     assert found["outcome"] == "dumps"
     assert "nothing would reboot it" in found["because"]
 
@@ -168,27 +168,27 @@ def test_a_dump_without_any_other_net_is_said_to_be_alone(clean: Facts) -> None:
     ],
 )
 def test_a_dump_that_may_not_be_kept_is_not_promised(clean: Facts, keep: str, words: str) -> None:
-    found: Any = findings.on_panic(machine(clean, True, "fits", 10, "none", 0, keep))  # type: ignore[arg-type]
+    found: Any = verdict.on_panic(machine(clean, True, "fits", 10, "none", 0, keep))  # type: ignore[arg-type]
     assert found["outcome"] == "reboots"
     assert words in found["because"]
 
 
 def test_the_room_for_the_dump_is_evidence(clean: Facts) -> None:
-    found: Any = findings.on_panic(machine(clean, True, "fits", 10, "none", 0))  # type: ignore[arg-type]
+    found: Any = verdict.on_panic(machine(clean, True, "fits", 10, "none", 0))  # type: ignore[arg-type]
     assert {"source": "/var/crash", "text": f"local, {64 * MIB} bytes free"} in found["evidence"]
 
 
 @pytest.mark.parametrize(("enabled", "said"), [(False, True), (True, False), (None, False)])
 def test_a_service_that_is_not_enabled_is_told_of(clean: Facts, enabled: bool | None, said: bool) -> None:
     clean["kdump"]["service"]["enabled"] = enabled
-    found: Any = findings.on_panic(clean)  # type: ignore[arg-type]
+    found: Any = verdict.on_panic(clean)  # type: ignore[arg-type]
     assert found["outcome"] == "dumps"
     assert ("kdump-tools.service is not enabled for the next boot" in found["because"]) is said
 
 
 @pytest.mark.parametrize(("dog", "said"), [("armed", True), ("disarmed", False), ("soft", False)])
 def test_an_armed_watchdog_may_cut_the_dump(clean: Facts, dog: str, said: bool) -> None:
-    found: Any = findings.on_panic(machine(clean, True, "fits", 10, dog, 0))  # type: ignore[arg-type]
+    found: Any = verdict.on_panic(machine(clean, True, "fits", 10, dog, 0))  # type: ignore[arg-type]
     assert found["outcome"] == "dumps"
     words = "the hardware watchdog watchdog0 (30 s) may cut a dump that takes longer"
     assert (words in found["because"]) is said
@@ -205,13 +205,13 @@ def test_an_armed_watchdog_may_cut_the_dump(clean: Facts, dog: str, said: bool) 
     ],
 )
 def test_captured_machines(facts_of: Any, tree: str, outcome: str) -> None:
-    assert findings.on_panic(facts_of(tree))["outcome"] == outcome
+    assert verdict.on_panic(facts_of(tree))["outcome"] == outcome
 
 
 def test_a_captured_watchdog_turns_the_hang_into_a_reboot(facts_of: Any) -> None:
     facts = facts_of("debian-6.1-generic-watchdog")
     facts["kdump"]["reservation"]["bytes"] = 80 * MIB
-    found = findings.on_panic(facts)
+    found = verdict.on_panic(facts)
     assert found["outcome"] == "reboots"
     assert "i6300ESB timer, 30 s" in found["because"]
 
@@ -219,13 +219,13 @@ def test_a_captured_watchdog_turns_the_hang_into_a_reboot(facts_of: Any) -> None
 @pytest.mark.parametrize("part", ["kernel", "kdump"])
 def test_a_reader_that_did_not_run_is_unknown(clean: Facts, part: str) -> None:
     clean[part] = None
-    found: Any = findings.on_panic(clean)  # type: ignore[arg-type]
+    found: Any = verdict.on_panic(clean)  # type: ignore[arg-type]
     assert found["outcome"] == "unknown"
     assert f"the {part} facts were not read" in found["because"]
 
 
 def test_a_container_has_no_panic_of_its_own(clean: Facts) -> None:
     clean["kernel"]["container"] = True
-    found: Any = findings.on_panic(clean)  # type: ignore[arg-type]
+    found: Any = verdict.on_panic(clean)  # type: ignore[arg-type]
     assert found["outcome"] == "unknown"
     assert "container" in found["because"]

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What was read of a node, as evidence: the very words, and where they stand. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import crashkernel
+from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
+    Evidence,
+    KdumpFacts,
+    KernelFacts,
+    LinksFacts,
+)
+
+
+class NodeFacts(TypedDict):
+    """What the readers of one node returned; null for a reader that did not run."""
+
+    kernel: KernelFacts | None
+    kdump: KdumpFacts | None
+    links: LinksFacts | None
+
+
+CONTAINER = (
+    "this is a container: kernel and kdump are those of the machine that it runs on, so assess that one"
+)
+
+
+def running(kernel: KernelFacts) -> list[Evidence]:
+    found: list[Evidence] = []
+    if kernel["release"] is not None:
+        found.append({"source": "/proc/sys/kernel/osrelease", "text": kernel["release"]})
+    if kernel["version"] is not None:
+        found.append({"source": "/proc/sys/kernel/version", "text": kernel["version"]})
+    return found
+
+
+def reserved(kdump: KdumpFacts) -> list[Evidence]:
+    reservation = kdump["reservation"]
+    asked = " ".join(f"crashkernel={value}" for value in reservation["requested"] or [])
+    found: list[Evidence] = [{"source": "/proc/cmdline", "text": asked}] if asked else []
+    if reservation["bytes"] is not None:
+        found.append({"source": "/sys/kernel/kexec_crash_size", "text": str(reservation["bytes"])})
+    return found
+
+
+def loaded(kdump: KdumpFacts) -> list[Evidence]:
+    loaded = kdump["capture"]["loaded"]
+    return [] if loaded is None else [{"source": "/sys/kernel/kexec_crash_loaded", "text": str(int(loaded))}]
+
+
+def initrd(kdump: KdumpFacts) -> list[Evidence]:
+    capture = kdump["capture"]
+    if capture["initrd"] is None or capture["initrd_bytes"] is None:
+        return []
+    return [{"source": capture["initrd"], "text": f"{capture['initrd_bytes']} bytes"}]
+
+
+def line(kdump: KdumpFacts) -> list[Evidence]:
+    capture = kdump["capture"]
+    if capture["cmdline"] is None:
+        return []
+    return [{"source": capture["source"] or "the capture kernel", "text": capture["cmdline"]["raw"]}]
+
+
+def room(kdump: KdumpFacts) -> list[Evidence]:
+    target = kdump["target"]
+    if target is None:
+        return []
+    free = "free space unknown" if target["free_bytes"] is None else f"{target['free_bytes']} bytes free"
+    return [{"source": target["path"], "text": f"{target['kind']}, {free}"}]
+
+
+def watchdogs(kernel: KernelFacts) -> list[Evidence]:
+    states = {True: "active", False: "inactive", None: "state unknown"}
+    return [
+        {
+            # ipmi_watchdog of older kernels has no class device.
+            "source": f"/sys/{'class/watchdog' if dog['name'].startswith('watchdog') else 'module'}/{dog['name']}",
+            "text": f"{dog['identity'] or 'identity unknown'}: {states[dog['active']]}",
+        }
+        for dog in kernel["watchdogs"] or []
+    ]
+
+
+def why(facts: Any, path: str) -> str:
+    """The reader's reason for a null reading: of the path itself, or of the nearest part that holds it."""
+    parts = path.split(".")
+    for length in range(len(parts), 0, -1):
+        reason = facts["unknown"].get(".".join(parts[:length]))
+        if reason:
+            return str(reason)
+    return "no reason given"
+
+
+def mib(size: float) -> str:
+    return f"{round(size / crashkernel.MIB, 1):g} MiB"
