@@ -41,7 +41,7 @@ DARK = "ansible_connection=ssh ansible_host=127.0.0.1 ansible_port=1"
 class Run:
     """One run of a playbook in a folder of its own."""
 
-    def __init__(self, folder: Path, playbook: str, inventory: str, *arguments: str) -> None:
+    def __init__(self, folder: Path, playbook: str, inventory: str, *arguments: str, **settings: str) -> None:
         (folder / "hosts.ini").write_text(inventory)
         self.done = subprocess.run(
             ["ansible-playbook", f"fleetops.kernel.{playbook}", "-i", "hosts.ini", *arguments],
@@ -50,6 +50,7 @@ class Run:
                 **os.environ,
                 "ANSIBLE_NOCOLOR": "1",
                 "ANSIBLE_PYTHON_INTERPRETER": os.path.realpath(sys.executable),
+                **settings,
             },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -170,3 +171,22 @@ def test_tags_do_not_make_an_empty_run_look_like_a_good_one(tmp_path: Path, tags
     run = Run(tmp_path, "assess", f"a {LOCAL}\n", tags, "whatever")
     assert run.rc == 0, run.text
     assert run.report["hosts"]["a"]["facts"]
+
+
+@pytest.mark.parametrize("playbook", ["assess", "remediate"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"ANSIBLE_STRATEGY": "free"},
+        {"ANSIBLE_STRATEGY": "host_pinned"},
+        {"ANSIBLE_HOST_PATTERN_MISMATCH": "error"},
+    ],
+    ids=lambda settings: "-".join(settings.values()),
+)
+def test_settings_of_the_user_do_not_break_a_run(
+    tmp_path: Path, playbook: str, settings: dict[str, str]
+) -> None:
+    """With nothing to cure, an empty plan is a success, and the report comes."""
+    run = Run(tmp_path, playbook, f"a {LOCAL}\nb {LOCAL}\n", **settings)
+    assert run.rc == 0, run.text
+    assert list(run.report["hosts"]) == ["a", "b"]
