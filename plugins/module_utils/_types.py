@@ -11,6 +11,16 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional, TypedDict
 
+# --- shared ------------------------------------------------------------------------------------------
+
+
+class Evidence(TypedDict):
+    """The very words read, and where: a path, a command, a reader's name."""
+
+    source: str
+    text: str
+
+
 # --- facts: kernel -----------------------------------------------------------------------------------
 
 
@@ -32,7 +42,7 @@ class Distro(TypedDict):
 
 
 class Package(TypedDict):
-    """An installed package. ``status`` is the package manager's own word (dpkg: ``ii``, ``hi``, ``iF``)."""
+    """An installed package. ``status`` is the package manager's own word (dpkg: ``ii``, ``iF``; rpm: ``ii``)."""
 
     name: str
     version: str
@@ -42,20 +52,90 @@ class Package(TypedDict):
 
 
 class InstalledKernel(TypedDict):
-    """A kernel on the disk; ``missing`` lists what keeps it from booting."""
+    """A kernel on the disk; ``missing`` lists what keeps it from booting.
+
+    ``lacks`` are modules that are loaded now and that this kernel has neither as a file nor built in; those that were
+    built outside the tree are not among them (`dkms` and ``prebuilt`` speak of these). ``prebuilt`` are the modules of
+    vendors that a package brings for this very release (``nvidia-535``, ``zfs``). ``bytes``: its files in /boot.
+    """
 
     release: str
     package: Optional[Package]
     bootable: Optional[bool]
     missing: List[str]
+    lacks: Optional[List[str]]
+    prebuilt: List[str]
+    bytes: Optional[int]
 
 
 class NextBoot(TypedDict):
-    """The kernel that the boot loader takes next, and by which rule."""
+    """The kernel that the boot loader takes next, and by which rule.
+
+    ``once``: for one boot only. ``named_by``: ``first`` (what stands first, the newest), ``position`` (a number that
+    another kernel can come to stand at), ``id`` or ``title`` (this very entry).
+    """
 
     release: str
     entry: str
     because: str
+    once: bool
+    named_by: str  # first | position | id | title
+
+
+class Modules(TypedDict):
+    """Loaded modules, sorted. ``out_of_tree``: those of them that were built outside the kernel's tree."""
+
+    loaded: List[str]
+    out_of_tree: List[str]
+
+
+class DkmsModule(TypedDict):
+    """A module that DKMS builds: its state for each kernel that it has one for (``added``: built for none)."""
+
+    name: str
+    version: str
+    states: Dict[str, str]  # release -> built | installed | installed-weak
+
+
+class MetaPackage(TypedDict):
+    """A package that pulls in the newest kernel. ``tracks``: the release that it depends on now."""
+
+    name: str
+    version: str
+    tracks: Optional[str]
+
+
+class KernelPackages(TypedDict):
+    """What the package manager says of kernels, beside the installed ones."""
+
+    held: List[str]
+    broken: List[Package]  # neither installed in full nor gone
+    metas: List[MetaPackage]
+
+
+class Livepatch(TypedDict):
+    """A patch of the running kernel. ``level``: how far it is patched, as its maker counts, where its name says it."""
+
+    name: str
+    enabled: Optional[bool]
+    transition: Optional[bool]
+    level: Optional[str]
+
+
+class Space(TypedDict):
+    """A file system. ``free_bytes`` is what root may use."""
+
+    path: str
+    total_bytes: int
+    free_bytes: int
+
+
+class RebootRequired(TypedDict):
+    """Whether a marker on the disk asks for a reboot, and which packages asked. Plain Debian writes none."""
+
+    required: bool
+    packages: List[str]
+    source: str
 
 
 class Watchdog(TypedDict):
@@ -94,6 +174,20 @@ class KernelFacts(TypedDict):
     panic_sysctls: Dict[str, Optional[int]]
     watchdogs: Optional[List[Watchdog]]
     memory_bytes: Optional[int]
+    upstream: Optional[str]  # the upstream version that it was made from, where the kernel says it: 5.15.149
+    cpu_vendor: Optional[str]  # GenuineIntel, AuthenticAMD, ARM, ...
+    file_systems: Optional[List[str]]  # types that are mounted and have a device or a server behind them
+    drivers: Optional[List[str]]  # those that a device of the machine is bound to
+    iommu: Optional[bool]  # an IOMMU is in use
+    modules: Optional[Modules]
+    livepatches: Optional[List[Livepatch]]
+    secure_boot: Optional[bool]
+    lockdown: Optional[str]  # none | integrity | confidentiality
+    packages: Optional[KernelPackages]
+    dkms: Optional[List[DkmsModule]]
+    boot_loader: Optional[str]  # grub | grub-bls | systemd-boot
+    boot_space: Optional[Space]
+    reboot_required: Optional[RebootRequired]
     unknown: Dict[str, str]
 
 
@@ -195,14 +289,48 @@ class LinksFacts(TypedDict):
     unknown: Dict[str, str]
 
 
+# --- facts: actors -----------------------------------------------------------------------------------
+
+
+class UnattendedUpgrades(TypedDict):
+    """unattended-upgrades or dnf-automatic: does it run, reboot by itself, remove kernels? ``lines``: its settings."""
+
+    name: str
+    enabled: Optional[bool]
+    reboots: Optional[bool]
+    removes_kernels: Optional[bool]
+    lines: List[Evidence]
+
+
+class Kured(TypedDict):
+    """kured: reboots a node when its sentinel file is there."""
+
+    running: Optional[bool]
+    sentinel: str
+    sentinel_present: Optional[bool]
+    lines: List[Evidence]
+
+
+class Networkd(TypedDict):
+    """systemd-networkd: may it remove routes and rules that others made (``Manage…`` of networkd.conf)?"""
+
+    active: Optional[bool]
+    manages_foreign_routes: Optional[bool]
+    manages_foreign_rules: Optional[bool]
+    lines: List[Evidence]
+
+
+class ActorsFacts(TypedDict):
+    """``ansible_facts.fleetops_actors``: who else may reboot this node, replace its kernels, or undo its network."""
+
+    upgrades: Optional[List[UnattendedUpgrades]]
+    kured: Optional[Kured]
+    networkd: Optional[Networkd]
+    cilium: Optional[bool]
+    unknown: Dict[str, str]
+
+
 # --- findings, plan, gates, report -------------------------------------------------------------------
-
-
-class Evidence(TypedDict):
-    """The very words read, and where: a path, a command, a reader's name."""
-
-    source: str
-    text: str
 
 
 class Remedy(TypedDict):

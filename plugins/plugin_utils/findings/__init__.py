@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What is wrong with a node, how do we know, and what cures it. Pure: one file of rules for each subject.
+
+A rule answers with findings. What it could not read is ``unknown`` with the reader's reason, and never ``ok``;
+what it checked and found in order is ``ok``, because that is part of the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.fleetops.kernel.plugins.module_utils._types import Finding
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import readings
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings import kdump, kernel, links
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings.case import SEVERITIES as SEVERITIES
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings.case import Case
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
+
+# Subjects of findings that speak of all that there are.
+ALL = ("advisories", "links")
+
+# A row per rule: to add one is to add it here.
+RULES: tuple[Callable[[Case], list[Finding]], ...] = (
+    kernel.known_bad,
+    kdump.crashkernel_too_small,
+    kdump.kdump_not_armed,
+    kdump.capture_may_hang,
+    links.stale_link,
+)
+
+
+def judge(
+    facts: readings.NodeFacts, advisories: Sequence[Advisory], variables: Mapping[str, Any]
+) -> list[Finding]:
+    """All findings about one node, worst first.
+
+    *variables* are the host's: where the site has set ``crashkernel_size``, ``crashkernel_capture_panic``,
+    ``kernel_upgrade_release`` or ``kernel_upgrade_package``, that is what the remedies propose.
+    """
+    case: Case = {"facts": facts, "advisories": advisories, "vars": variables}
+    return sorted((finding for rule in RULES for finding in rule(case)), key=weight)
+
+
+def weight(finding: Finding) -> tuple[int, int, str, str]:
+    """Sort key: affected before unknown before ok, then worst first."""
+    status = ("affected", "unknown", "ok").index(finding["status"])
+    return status, SEVERITIES.index(finding["severity"]), finding["id"], finding["subject"]
+
+
+def is_open(finding: Finding) -> bool:
+    """Does it keep its node from being clean?"""
+    return finding["status"] != "ok"

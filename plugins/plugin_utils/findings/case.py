@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What every rule gets, and the pieces that findings are made of. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
+    Evidence,
+    Finding,
+    KernelFacts,
+    Remedy,
+)
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import readings
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
+
+# Worst first. What cannot be told weighs as much as if it were so.
+SEVERITIES = ("critical", "high", "medium", "low")
+# Per rule; an advisory and a link bring their own.
+HIGH, MEDIUM, LOW = "high", "medium", "low"
+
+
+class Case(TypedDict):
+    """What a rule gets."""
+
+    facts: readings.NodeFacts
+    advisories: Sequence[Advisory]
+    vars: Mapping[str, Any]
+
+
+def finding(  # a row's columns
+    id_: str,
+    subject: str,
+    status: str,
+    severity: str,
+    reason: str,
+    evidence: Sequence[Evidence],
+    remedy: Remedy | None = None,
+) -> Finding:
+    return {
+        "id": id_,
+        "subject": subject,
+        "status": status,
+        "severity": severity,
+        "reason": reason,
+        "evidence": list(evidence),
+        "remedy": remedy,
+    }
+
+
+def not_read(id_: str, subject: str, part: str) -> Finding:
+    return finding(id_, subject, "unknown", HIGH, f"cannot tell: the {part} facts were not read", [])
+
+
+def remedy_of(
+    kernel: KernelFacts | None, role: str, variables: Mapping[str, Any]
+) -> tuple[Remedy | None, str]:
+    """(remedy, what the reason adds): none where the role would refuse, so that no plan starts what must fail."""
+    if kernel is not None and kernel["container"]:
+        return None, " (no cure from here: this is a container)"
+    distro = kernel["distro"] if kernel is not None else None
+    if role != "cilium_migration_cleanup" and distro is not None and distro["family"] is None:
+        return None, f" (no cure from here: {distro['id']} cannot be changed yet)"
+    return {"role": role, "vars": dict(variables)}, ""
+
+
+def sentence(text: str) -> str:
+    return " ".join(text.split()).rstrip(".")
