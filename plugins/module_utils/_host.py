@@ -14,6 +14,7 @@ what is in a directory and was left out, free space) stands in ``<root>/.fleetop
      "listings": {"/sys/class/watchdog": ["watchdog0"]},
      "globs": {"/etc/default/grub.d/*.cfg": ["/etc/default/grub.d/kdump-tools.cfg"]},
      "exists": ["/usr/sbin/kdump-config"],
+     "links": {"/var/lib/dkms/zfs/kernel-6.1.0-47-amd64-x86_64": "/var/lib/dkms/zfs/2.1.11/6.1.0-47-amd64/x86_64"},
      "disks": {"/var/crash": {"total": 4000000000, "free": 3000000000}},
      "unreadable": {"/proc/iomem": "permission denied"},
      "is_root": true}
@@ -134,6 +135,9 @@ class Host:
     def resolve(self, path: str) -> str:
         """The path behind symbolic links, as the node itself would see it."""
         real = self._real(path)
+        known = self._captured.get("links", {}).get(path)
+        if known is not None:
+            return str(known)
         return real if self.live else "/" + os.path.relpath(real, self.root)
 
     def disk(self, path: str) -> tuple[int, int]:
