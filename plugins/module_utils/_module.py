@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Collection, Dict, List, Mapping, Optional, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
@@ -55,3 +55,31 @@ def execute(argument_spec: Dict[str, Any], run: Run, apply: Optional[Apply] = No
     if result.diff is not None:
         returned["diff"] = result.diff
     module.exit_json(changed=bool(result.plan), **returned)
+
+
+def chosen(subset: Sequence[str], parts: Collection[str], minimum: Collection[str] = ()) -> List[str]:
+    """The *parts* that a ``gather_subset`` names, in their own order. Raises FleetopsError, also when none is left.
+
+    As in ansible.builtin.setup, the *minimum* is read whatever else is named, unless ``!min`` is, and ``!all`` leaves
+    it and what is named by itself. Nothing but exclusions of single parts means all the others.
+    """
+    groups = ["all", "min"] if minimum else ["all"]
+    wrong = [name for name in subset if name.lstrip("!") not in {*parts, *groups}]
+    if wrong:
+        names = ", ".join([*groups, *parts])
+        raise FleetopsError(
+            f"gather_subset: '{wrong[0]}' is unknown, expected {names}, or one of them after a '!'"
+        )
+    wanted = {name for name in subset if not name.startswith("!")}
+    left_out = {name[1:] for name in subset if name.startswith("!")}
+    everything = ("all" in wanted or not wanted) and "all" not in left_out
+
+    def takes(part: str) -> bool:
+        if part in left_out or part in wanted:
+            return part not in left_out
+        return "min" not in left_out if part in minimum else everything
+
+    found = [part for part in parts if takes(part)]
+    if not found:
+        raise FleetopsError(f"gather_subset: nothing is left to read of {', '.join(subset)}")
+    return found

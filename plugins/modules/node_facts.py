@@ -20,7 +20,8 @@ options:
   gather_subset:
     description:
       - Which parts to read, C(kernel), C(kdump) and C(links).
-      - V(all), or nothing but exclusions, means all of them. A part with C(!) before it is left out.
+      - V(all), or nothing but exclusions, means all of them. A part with C(!) before it is left out, and V(!all) leaves
+        out what is not named by itself.
     type: list
     elements: str
     default: [all]
@@ -160,11 +161,10 @@ ansible_facts:
           sample: {}
 """
 
-from typing import Any, Callable, Dict, List, Mapping, Sequence
+from typing import Any, Callable, Dict, Mapping
 
-from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
-from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result, execute
+from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result, chosen, execute
 from ansible_collections.fleetops.kernel.plugins.module_utils._readers import kdump, kernel, links
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import LinksFacts
 
@@ -191,24 +191,8 @@ PARTS: Dict[str, Callable[[Host], Any]] = {"kernel": kernel.read, "kdump": kdump
 
 def run(host: Host, params: Mapping[str, Any]) -> Result:
     """Read the parts that are asked for."""
-    facts = {f"fleetops_{name}": PARTS[name](host) for name in chosen(params["gather_subset"])}
+    facts = {f"fleetops_{name}": PARTS[name](host) for name in chosen(params["gather_subset"], PARTS)}
     return Result(returned={"ansible_facts": facts})
-
-
-def chosen(subset: Sequence[str]) -> List[str]:
-    """The parts that a gather_subset names, in their own order."""
-    known = {*PARTS, "all"}
-    wrong = [name for name in subset if name.lstrip("!") not in known]
-    if wrong:
-        raise FleetopsError(
-            f"gather_subset: '{wrong[0]}' is unknown, expected all, {', '.join(PARTS)}, or one of them after a '!'"
-        )
-    wanted = {name for name in subset if not name.startswith("!")} or {"all"}
-    left_out = {name[1:] for name in subset if name.startswith("!")}
-    parts = [name for name in PARTS if wanted & {name, "all"} and not left_out & {name, "all"}]
-    if not parts:
-        raise FleetopsError(f"gather_subset: nothing is left to read of {', '.join(subset)}")
-    return parts
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ import yaml
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import CAPTURE_FILE, Host
+from ansible_collections.fleetops.kernel.plugins.module_utils._module import chosen
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules.links import judge
 from ansible_collections.fleetops.kernel.plugins.modules import kdump_facts, kernel_facts, node_facts
 
@@ -48,10 +49,11 @@ def facts(root: Path, **params: Any) -> dict[str, Any]:
         (["!links"], ["kernel", "kdump"]),
         (["all", "!kernel", "!links"], ["kdump"]),
         (["kernel", "kdump", "!kdump"], ["kernel"]),
+        (["!all", "kdump"], ["kdump"]),
     ],
 )
 def test_gather_subset(subset: list[str], parts: list[str]) -> None:
-    assert node_facts.chosen(subset) == parts
+    assert chosen(subset, node_facts.PARTS) == parts
     assert list(facts(INCIDENT, gather_subset=subset)) == [f"fleetops_{part}" for part in parts]
 
 
@@ -66,7 +68,7 @@ def test_gather_subset(subset: list[str], parts: list[str]) -> None:
 )
 def test_a_wrong_gather_subset_is_named(subset: list[str], says: str) -> None:
     with pytest.raises(FleetopsError, match=says):
-        node_facts.chosen(subset)
+        chosen(subset, node_facts.PARTS)
 
 
 @pytest.mark.parametrize("name", ["debian-6.1-incident", "debian-6.1-clean", "debian-6.18-no-kdump"])

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""gather_subset, against the function that ansible.builtin.setup chooses by."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from ansible.module_utils.facts.collector import get_collector_names
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
+from ansible_collections.fleetops.kernel.plugins.module_utils._module import chosen
+
+PARTS, MINIMUM = ("running", "packages", "boot", "modules"), ("running",)
+
+
+def of_setup(subset: list[str]) -> list[str]:
+    names = get_collector_names(frozenset(PARTS), frozenset(MINIMUM), subset)
+    return [part for part in PARTS if part in names]
+
+
+@given(st.lists(st.sampled_from([f"{mark}{name}" for mark in ("", "!") for name in (*PARTS, "all", "min")])))
+def test_a_minimum_is_handled_as_setup_handles_it(subset: list[str]) -> None:
+    named = {name for name in subset if not name.startswith("!")}
+    # Where the two differ: what is both named and left out, and nothing but exclusions of single parts.
+    assume(not any(f"!{name}" in subset for name in named.intersection(PARTS)))
+    assume(named or not subset or "!all" in subset)
+    wanted = of_setup(subset)
+    if wanted:
+        assert chosen(subset, PARTS, MINIMUM) == wanted
+    else:
+        with pytest.raises(FleetopsError, match="nothing is left to read"):
+            chosen(subset, PARTS, MINIMUM)
+
+
+@pytest.mark.parametrize(
+    ("subset", "parts"),
+    [
+        (["!boot"], ["running", "packages", "modules"]),
+        (["!min"], ["packages", "boot", "modules"]),
+        (["boot", "!boot"], ["running"]),
+    ],
+)
+def test_what_differs_from_setup(subset: list[str], parts: list[str]) -> None:
+    assert chosen(subset, PARTS, MINIMUM) == parts
+    assert of_setup(subset) != parts
+
+
+def test_min_is_no_word_where_there_is_no_minimum() -> None:
+    with pytest.raises(FleetopsError, match="'min' is unknown, expected all, running"):
+        chosen(["min"], PARTS)
+    with pytest.raises(FleetopsError, match="'!x' is unknown, expected all, min, running"):
+        chosen(["!x"], PARTS, MINIMUM)
