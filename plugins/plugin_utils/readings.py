@@ -12,6 +12,8 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
     KdumpFacts,
     KernelFacts,
     LinksFacts,
+    NextBoot,
+    Package,
 )
 
 
@@ -23,6 +25,7 @@ class NodeFacts(TypedDict):
     links: LinksFacts | None
 
 
+NO_REASON = "no reason given"
 CONTAINER = (
     "this is a container: kernel and kdump are those of the machine that it runs on, so assess that one"
 )
@@ -35,6 +38,32 @@ def running(kernel: KernelFacts) -> list[Evidence]:
     if kernel["version"] is not None:
         found.append({"source": "/proc/sys/kernel/version", "text": kernel["version"]})
     return found
+
+
+def boots_next(entry: NextBoot) -> list[Evidence]:
+    return [{"source": entry["entry"], "text": entry["because"]}]
+
+
+# Who was asked about packages, by family.
+_ASKED = {"debian": "dpkg-query --show", "redhat": "rpm --query"}
+
+
+def packages(kernel: KernelFacts, *found: Package | None) -> list[Evidence]:
+    """A line for each package: its name, its version, and the package manager's word on it."""
+    return [
+        {
+            "source": asked(kernel),
+            "text": f"{package['name']} {package['version']} {package['status']}".strip(),
+        }
+        for package in found
+        if package is not None
+    ]
+
+
+def asked(kernel: KernelFacts) -> str:
+    """Who answers for the packages of this distribution."""
+    distro = kernel["distro"]
+    return _ASKED.get((distro["family"] if distro else None) or "", "the package manager")
 
 
 def reserved(kdump: KdumpFacts) -> list[Evidence]:
@@ -92,7 +121,7 @@ def why(facts: Any, path: str) -> str:
         reason = facts["unknown"].get(".".join(parts[:length]))
         if reason:
             return str(reason)
-    return "no reason given"
+    return NO_REASON
 
 
 def mib(size: float) -> str:

@@ -20,6 +20,8 @@ from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Ad
 SEVERITIES = ("critical", "high", "medium", "low")
 # Per rule; an advisory and a link bring their own.
 HIGH, MEDIUM, LOW = "high", "medium", "low"
+# Names that a reason lists.
+MOST_NAMES = 10
 
 
 class Case(TypedDict):
@@ -50,8 +52,19 @@ def finding(  # a row's columns
     }
 
 
-def not_read(id_: str, subject: str, part: str) -> Finding:
-    return finding(id_, subject, "unknown", HIGH, f"cannot tell: the {part} facts were not read", [])
+def not_read(id_: str, subject: str, part: str, severity: str = HIGH) -> Finding:
+    return finding(id_, subject, "unknown", severity, f"cannot tell: the {part} facts were not read", [])
+
+
+def no_answer(id_: str, subject: str, severity: str, kernel: KernelFacts | None, *paths: str) -> Finding:
+    """What a rule about the kernel says when it cannot answer, with the reader's reasons for *paths*."""
+    if kernel is None:
+        return not_read(id_, subject, "kernel", severity)
+    if kernel["container"]:
+        return finding(id_, subject, "unknown", severity, readings.CONTAINER, [])
+    whys = [why for path in paths if (why := readings.why(kernel, path)) != readings.NO_REASON]
+    reason = "; ".join(dict.fromkeys(whys)) or readings.NO_REASON
+    return finding(id_, subject, "unknown", severity, f"cannot tell: {reason}", [])
 
 
 def remedy_of(
@@ -64,6 +77,12 @@ def remedy_of(
     if role != "cilium_migration_cleanup" and distro is not None and distro["family"] is None:
         return None, f" (no cure from here: {distro['id']} cannot be changed yet)"
     return {"role": role, "vars": dict(variables)}, ""
+
+
+def listed(names: Sequence[str]) -> str:
+    """``a, b and 3 more``: what is still read of a long list."""
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
 
 
 def sentence(text: str) -> str:
