@@ -93,7 +93,9 @@ def _remove_package(host: Host, step: Mapping[str, Any]) -> None:
     platform = _guard.require_platform(host)
     # One that somebody removed since may be unknown by now, which a package manager takes for an error.
     there = {
-        package["name"] for package in platform.packages(host) if package["status"][1:2] not in ("n", "c")
+        platform.exact_name(package)
+        for package in platform.packages(host)
+        if package["status"][1:2] not in ("n", "c")
     }
     names = [name for name in step["names"] if name in there]
     if names:

@@ -41,7 +41,11 @@ class Distro(TypedDict):
     family: Optional[str]
 
 
-class Package(TypedDict):
+class _Brings(TypedDict, total=False):
+    release: str  # there when a package of a kernel image (rpm's kernel-core) is not named after what it brings
+
+
+class Package(_Brings):
     """An installed package. ``status`` is the package manager's own word (dpkg: ``ii``, ``iF``; rpm: ``ii``)."""
 
     name: str

@@ -244,12 +244,14 @@ def to_record(host: Host, params: Mapping[str, Any]) -> Result:
         raise FleetopsError(f"name: '{name}' cannot name a record: expected small letters, digits and _")
     platform = _guard.require_platform(host)
     for package in [package for step in restore for package in step["names"]]:
-        if platform.release_of(package) is None:
+        if platform.release_named(package) is None:
             raise FleetopsError(f"Nothing was recorded: '{package}' is not the package of a kernel image")
     for undo in _undo.records(host):
         if undo["module"] == name and undo["restore"] == restore:
             return Result(returned={"records": [shown(host, undo)]})
-    installed = {package["name"] for package in platform.packages(host) if package["status"][1:2] == "i"}
+    installed = {
+        platform.exact_name(package) for package in platform.packages(host) if package["status"][1:2] == "i"
+    }
     there = sorted(installed.intersection(name for step in restore for name in step["names"]))
     if there:
         raise FleetopsError(

@@ -15,15 +15,22 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
     Unreadable,
 )
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
-from ansible_collections.fleetops.kernel.plugins.module_utils._rules import cmdline, grub
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import cmdline, dpkg, grub
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kdump as kdump_rules
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules.grub import BootEntry
-from ansible_collections.fleetops.kernel.plugins.module_utils._types import NextBoot, Package
+from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
+    KernelPackages,
+    MetaPackage,
+    NextBoot,
+    Package,
+)
 
 FAMILY = "debian"
 IDS = frozenset({"debian", "ubuntu"})
 # What ansible.builtin.package is to use: left to itself, it asks the node again at every call.
 PACKAGE_MANAGER = "apt"
+# Roles that were run on machines of this family.
+CURES = frozenset({"crashkernel", "kernel_upgrade"})
 
 GRUB_CFG = "/boot/grub/grub.cfg"
 GRUBENV = "/boot/grub/grubenv"
@@ -36,13 +43,25 @@ KDUMP_CONFIG = "/usr/sbin/kdump-config"
 RELEASE = "/proc/sys/kernel/osrelease"
 
 _DPKG_STATUS = "/var/lib/dpkg/status"
-_PATTERNS = ("linux-image-*", "linux-modules-*", "kdump-tools", "kexec-tools", "makedumpfile")
+# A machine with every package of a release has 80 MiB; what is larger is no such file.
+_MOST_STATUS_BYTES = 256 << 20
+# Flavours come and go (linux-generic, linux-aws-6.8, linux-image-cloud-amd64 ...): no list of them would stay whole.
+_PATTERNS = ("linux-*", "kdump-tools", "kexec-tools", "makedumpfile")
 _FORMAT = r"${Package}\t${Version}\t${db:Status-Abbrev}\t${source:Package}\t${source:Version}\n"
+_DEPENDS_FORMAT = r"${Package}\t${Depends}\n"
 # kdump-config: KDUMP_CMDLINE_APPEND=${KDUMP_CMDLINE_APPEND:="reset_devices ..."} in every version from 1.6.7 to 1.10.9.
 _DEFAULT_APPEND = re.compile(
     r"^\s*KDUMP_CMDLINE_APPEND=\$\{KDUMP_CMDLINE_APPEND:=\"([^\"$`]*)\"\}", re.MULTILINE
 )
-_IMAGE = re.compile(r"linux-image-(?:unsigned-)?(?P<release>\d\S*?)(?:-unsigned)?\Z")
+_RELEASE = r"\d+\.\d+\.\d+[-+]\S+?"
+# Modules of a vendor for one release (Ubuntu): linux-modules-nvidia-535-server-R, linux-main-modules-zfs-R.
+_VENDOR = re.compile(rf"linux-(?:main-)?modules-(?P<vendor>[a-z]\S*?)-(?P<release>{_RELEASE})\Z")
+# Parts of the kernel itself.
+_OWN_MODULES = frozenset({"extra", "unsigned"})
+_OF_A_KERNEL = re.compile(
+    r"linux-(image|modules|main-modules|headers)-|(kdump-tools|kexec-tools|makedumpfile)\Z"
+)
+_OF_A_RELEASE = re.compile(rf"linux-\S+-{_RELEASE}\Z")
 _LOCK_TIMEOUT = "DPkg::Lock::Timeout=600"
 
 
@@ -50,7 +69,10 @@ _LOCK_TIMEOUT = "DPkg::Lock::Timeout=600"
 
 
 def packages(host: Host) -> List[Package]:
-    """The packages of kernels and of kdump that dpkg knows, removed ones (``rc``) included."""
+    """The packages of kernels and of kdump that dpkg knows, removed ones (``rc``) included.
+
+    All of linux-*, since which of them are meta packages only their dependencies tell.
+    """
     argv = ["dpkg-query", "--show", f"--showformat={_FORMAT}", *_PATTERNS]
     try:
         # 1: a pattern matched nothing (dpkg-query(1), EXIT STATUS).
@@ -59,7 +81,7 @@ def packages(host: Host) -> List[Package]:
         # The mounted disk of a dead node: nobody can be asked, but the database is there.
         if host.live or not host.exists(_DPKG_STATUS):
             raise
-        return _packages_of_status(host.read(_DPKG_STATUS))
+        return dpkg.packages(_status(host))
     return [
         {
             "name": name,
@@ -69,7 +91,7 @@ def packages(host: Host) -> List[Package]:
             "status": status.strip(),
         }
         for name, version, status, source, source_version in lines
-        if version
+        if dpkg.is_known(version, status)
     ]
 
 
@@ -78,10 +100,61 @@ def kernel_package(release: str) -> str:
     return f"linux-image-{release}"
 
 
-def release_of(package: str) -> Optional[str]:
-    """The release that a package of a kernel image brings; None for a meta package and for all others."""
-    found = _IMAGE.match(package)
-    return found.group("release") if found else None
+def exact_name(package: Package) -> str:
+    """The name that means this package in this version, to the package manager."""
+    return package["name"]
+
+
+def release_named(name: str) -> Optional[str]:
+    """The release of the kernel image that an exact name asks for; None for a meta package and for all others."""
+    return dpkg.release_named(name)
+
+
+def release_of(package: Package) -> Optional[str]:
+    """The release that a package of a kernel image brings; None for all other packages."""
+    return release_named(package["name"])
+
+
+def kernel_packages(host: Host, packages: Sequence[Package]) -> KernelPackages:
+    """What stands in the way of new kernels, and what pulls them in. A pin of apt's preferences is no hold."""
+    there = [package for package in packages if package["status"][1:2] not in ("n", "c")]
+    names = [package["name"] for package in there]
+    depends = _depends(
+        host, [name for name in names if name.startswith("linux-") and not _OF_A_RELEASE.match(name)]
+    )
+    metas: List[MetaPackage] = [
+        {
+            "name": package["name"],
+            "version": package["version"],
+            "tracks": dpkg.tracks(package["name"], depends),
+        }
+        for package in there
+        if dpkg.leads_to_an_image(package["name"], depends)
+    ]
+    named = {meta["name"] for meta in metas}
+    ours = [
+        package for package in packages if _OF_A_KERNEL.match(package["name"]) or package["name"] in named
+    ]
+    return {
+        "held": sorted(package["name"] for package in ours if package["status"].startswith("h")),
+        # dpkg's second letter: i is whole, n and c are gone; the third: R, it has to be installed again.
+        "broken": [
+            package
+            for package in ours
+            if package["status"][1:2] not in ("i", "n", "c") or package["status"][2:] == "R"
+        ],
+        "metas": metas,
+    }
+
+
+def prebuilt(packages: Sequence[Package]) -> Dict[str, List[str]]:
+    """The modules of vendors that packages bring, by the release that they are for: ``nvidia-535``, ``zfs``."""
+    found: Dict[str, List[str]] = {}
+    for package in packages:
+        match = _VENDOR.match(package["name"])
+        if match and match.group("vendor") not in _OWN_MODULES and package["status"][1:2] == "i":
+            found.setdefault(match.group("release"), []).append(match.group("vendor"))
+    return {release: sorted(vendors) for release, vendors in found.items()}
 
 
 def remove_packages(host: Host, names: Sequence[str]) -> None:
@@ -140,7 +213,7 @@ def next_boot(host: Host) -> NextBoot:
     menu = _menu(host, text)
     try:
         spec, where = grub.default(text, environment)
-        node, notes = grub.choose(menu, spec)
+        node, notes, named_by = grub.choose(menu, spec)
     except FleetopsError as error:
         raise FleetopsError(f"'{GRUB_CFG}': {error.msg}", path=GRUB_CFG) from error
     (entry,) = grub.entries([node])
@@ -149,7 +222,13 @@ def next_boot(host: Host) -> NextBoot:
             f"'{GRUB_CFG}': the entry that boots next, '{entry['title']}', boots no kernel of this system"
         )
     because = "; ".join([f"{where}: {spec or 'empty, so GRUB takes the first'}", *notes])
-    return {"release": entry["release"], "entry": entry["id"], "because": because}
+    return {
+        "release": entry["release"],
+        "entry": entry["id"],
+        "because": because,
+        "once": where.startswith("next_entry"),
+        "named_by": named_by,
+    }
 
 
 def update_boot_config(host: Host) -> None:
@@ -199,48 +278,22 @@ def _menu(host: Host, text: str) -> List[grub.Node]:
         raise FleetopsError(f"'{GRUB_CFG}': {error.msg}", path=GRUB_CFG) from error
 
 
-def _packages_of_status(text: str) -> List[Package]:
-    """What dpkg-query would say, from the database itself."""
-    found: List[Package] = []
-    for block in text.split("\n\n"):
-        fields: Dict[str, str] = dict(
-            re.findall(r"^(Package|Status|Version|Source): (.*)$", block, re.MULTILINE)
-        )
-        name = fields.get("Package", "")
-        if (
-            not (name.startswith(("linux-image-", "linux-modules-")) or name in _PATTERNS)
-            or "Version" not in fields
-        ):
-            continue
-        want, error, state = fields["Status"].split()
-        source = re.match(r"(\S+)(?: \((.*)\))?\Z", fields.get("Source", name))
-        found.append(
-            {
-                "name": name,
-                "version": fields["Version"],
-                "source": source.group(1) if source else name,
-                "source_version": (source.group(2) if source else None) or fields["Version"],
-                "status": _STATUS_LETTERS[want]
-                + _STATUS_LETTERS[state]
-                + ("R" if error == "reinstreq" else ""),
-            }
-        )
-    return found
+def _depends(host: Host, names: Sequence[str]) -> Dict[str, List[str]]:
+    """What packages depend on."""
+    if not names:
+        return {}
+    argv = ["dpkg-query", "--show", f"--showformat={_DEPENDS_FORMAT}", *sorted(names)]
+    try:
+        lines = [line.partition("\t")[::2] for line in host.run(argv).splitlines()]
+    except Unreadable:
+        if host.live or not host.exists(_DPKG_STATUS):
+            raise
+        lines = [(fields["Package"], fields.get("Depends", "")) for fields in _status(host)]
+    return {name: dpkg.names(depends) for name, depends in lines if name in names}
 
 
-# dpkg(1), "db:Status-Abbrev" in dpkg-query(1).
-_STATUS_LETTERS = {
-    "unknown": "u",
-    "install": "i",
-    "hold": "h",
-    "deinstall": "r",
-    "purge": "p",
-    "not-installed": "n",
-    "config-files": "c",
-    "half-installed": "H",
-    "unpacked": "U",
-    "half-configured": "F",
-    "triggers-awaiting": "W",
-    "triggers-pending": "t",
-    "installed": "i",
-}
+def _status(host: Host) -> List[Dict[str, str]]:
+    """Our packages in dpkg's database."""
+    if host.size(_DPKG_STATUS) > _MOST_STATUS_BYTES:
+        raise Unreadable(f"'{_DPKG_STATUS}' has more than {_MOST_STATUS_BYTES} bytes", path=_DPKG_STATUS)
+    return dpkg.blocks(host.read(_DPKG_STATUS), _PATTERNS)

@@ -268,7 +268,7 @@ def _package_of(platform: ModuleType, packages: List[Package], release: str) -> 
     """The installed package that brought a release."""
     for package in packages:
         # dpkg's second letter: n, not installed; c, only its configuration is left.
-        if package["status"][1:2] not in ("n", "c") and platform.release_of(package["name"]) == release:
+        if package["status"][1:2] not in ("n", "c") and platform.release_of(package) == release:
             return package
     return None
 
@@ -308,7 +308,7 @@ def _installed(
         name[len("vmlinuz-") :] for name in boot if re.match(r"vmlinuz-\d\S*(?<!\.dpkg-\w{3})\Z", name)
     }
     for package in packages or []:
-        release = platform.release_of(package["name"])
+        release = platform.release_of(package)
         if release and package["status"][1:2] not in ("n", "c") and host.exists(f"/lib/modules/{release}"):
             releases.add(release)
     entries, no_entries = _entries(asking, platform) if releases else ([], "")

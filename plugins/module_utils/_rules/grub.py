@@ -38,15 +38,24 @@ class Node(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """What a default comes to, and what GRUB had to make up for on the way."""
+    """What a default comes to, by which kind of name, and what GRUB had to make up for on the way.
+
+    ``named_by``: as in `NextBoot`; of a path through submenus the part that holds least.
+    """
 
     node: Node
     notes: List[str]
+    named_by: str
 
 
 _HEAD = re.compile(r"(menuentry|submenu)\s")
 _LINUX = re.compile(r"linux(?:16|efi)?\s+(?P<rest>\S.*)\Z")
-_NUMBER = re.compile(r"\s*(0[xX][0-9a-fA-F]+|\d+)")
+# grub_strtoul: 0x is hexadecimal and no number without a digit behind it; 0 and a digit below 8 is octal.
+_NUMBER = re.compile(
+    r"[ \t\n\v\f\r]*(?:0x(?P<hex>[0-9a-fA-F]+)|(?P<octal>0[0-7]+)|(?P<decimal>(?!0x)[0-9]+))"
+)
+_MOST_DIGITS = 32  # more than an unsigned long has in any of these bases: GRUB calls it out of range
+_HOLDS_LEAST = ("id", "title", "first", "position")
 _SET_DEFAULT = re.compile(r"^\s*set\s+default=(.*?)\s*$", re.MULTILINE)
 
 
@@ -134,23 +143,24 @@ def choose(nodes: List[Node], spec: str) -> Choice:
     """The entry that GRUB takes for a default, as in grub-core/normal/menu.c get_entry_number and menuentry_eq."""
     notes: List[str] = []
     parts = _split(spec)
-    level = nodes
+    level, named_by = nodes, "id"
     while True:
         if not level:
             raise FleetopsError("the menu has no entry")
         part = parts.pop(0) if parts else ""
-        position = _position(level, part)
+        position, kind = _position(level, part)
         if position is None:
             if part:
                 notes.append(f"'{part}' names no entry, so GRUB takes the first")
             position = 0
-        elif _NUMBER.match(part):
-            notes.append(
-                "the first entry" if position == 0 else f"entry {position}: another kernel can take its place"
-            )
+        elif kind == "first":
+            notes.append("the first entry")
+        elif kind == "position":
+            notes.append(f"entry {position}: another kernel can take its place")
+        named_by = max(named_by, kind, key=_HOLDS_LEAST.index)
         node = level[position]
         if node.children is None:
-            return Choice(node, notes)
+            return Choice(node, notes, named_by)
         level = node.children
 
 
@@ -192,27 +202,36 @@ def _release(kernel: str) -> Optional[str]:
 
 def _split(spec: str) -> List[str]:
     """A default's path: ``>`` separates, ``>>`` is a ``>`` of the name."""
-    parts, current, rest = [], "", spec
-    while rest:
-        if rest.startswith(">>"):
-            current, rest = current + ">", rest[2:]
-        elif rest.startswith(">"):
-            parts.append(current)
-            current, rest = "", rest[1:]
+    parts = [""]
+    for piece in re.findall(r">>|>|[^>]+", spec):
+        if piece == ">":
+            parts.append("")
         else:
-            current, rest = current + rest[0], rest[1:]
-    return [*parts, current]
+            parts[-1] += piece[0] if piece == ">>" else piece
+    return parts
 
 
-def _position(level: List[Node], part: str) -> Optional[int]:
-    number = _NUMBER.match(part)
-    if number:
-        # grub_strtoul: what follows the digits is ignored, a leading 0 means octal.
-        digits = number.group(1).lower()
-        octal = len(digits) > 1 and digits.isdigit() and digits.startswith("0") and digits[1] in "01234567"
-        position = int(re.match(r"[0-7]+", digits).group(), 8) if octal else int(digits, 0)  # type: ignore[union-attr]
-        return position if position < len(level) else None
+def _position(level: List[Node], part: str) -> Tuple[Optional[int], str]:
+    """(where in the level, by which kind of name); (None, "first") where GRUB takes the first in its stead."""
+    number = _number(part)
+    if number is not None:
+        if number >= len(level):
+            return None, "first"
+        return number, "position" if number else "first"
     for index, node in enumerate(level):
         if part in (node.title, node.id):
-            return index
+            return index, "id" if part == node.id else "title"
+    return None, "first"
+
+
+def _number(part: str) -> Optional[int]:
+    """What grub_strtoul (grub-core/kern/misc.c) makes of a name: digits count, whatever follows; None: no number."""
+    found = _NUMBER.match(part)
+    if not found:
+        return None
+    for name, base in (("hex", 16), ("octal", 8), ("decimal", 10)):
+        digits = found.group(name)
+        if digits:
+            significant = digits.lstrip("0") or "0"
+            return int(significant, base) if len(significant) <= _MOST_DIGITS else 1 << 64
     return None

@@ -13,6 +13,7 @@ from ansible_collections.fleetops.kernel.plugins.module_utils import _platform
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError, Unreadable
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import CAPTURE_FILE, Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._platform import debian
+from ansible_collections.fleetops.kernel.plugins.module_utils._types import KernelPackages, Package
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "hosts"
 RUNNING = "6.1.0-47-cloud-amd64"
@@ -129,7 +130,12 @@ def test_a_captured_tree_without_packages_says_so(tmp_path: Path) -> None:
     ],
 )
 def test_release_of(package: str, release: str | None) -> None:
-    assert debian.release_of(package) == release
+    assert debian.release_named(package) == release
+    assert debian.release_of(package_named(package)) == release
+
+
+def package_named(name: str, status: str = "ii") -> Package:
+    return {"name": name, "version": "1", "source": name, "source_version": "1", "status": status}
 
 
 def apt(simulation: str) -> Answer:
@@ -172,6 +178,222 @@ def test_the_running_kernel_is_never_removed(tmp_path: Path, names: list[str], g
     assert all(" -s " in command for command in host.ran)
 
 
+# --- kernel packages ---------------------------------------------------------------------------------
+
+NEW = "5.15.0-112-generic"
+# An Ubuntu machine: what pulls in kernels, what is pulled in, and neighbours that have nothing to do with it.
+UBUNTU = f"""\
+Package: linux-generic
+Status: install ok installed
+Source: linux-meta
+Version: 5.15.0.91.88
+Depends: linux-image-generic (= 5.15.0.91.88), linux-headers-generic (= 5.15.0.91.88)
+
+Package: linux-image-generic
+Status: install ok installed
+Source: linux-meta
+Version: 5.15.0.91.88
+Depends: linux-image-{NEW}, linux-modules-extra-{NEW}, linux-firmware, intel-microcode, amd64-microcode
+
+Package: linux-image-{NEW}
+Status: install ok installed
+Source: linux-signed (5.15.0-112.122)
+Version: 5.15.0-112.122
+Depends: kmod, linux-base (>= 4.5ubuntu1~16.04.1), linux-modules-{NEW}
+
+Package: linux-modules-{NEW}
+Status: install ok installed
+Source: linux
+Version: 5.15.0-112.122
+
+Package: linux-modules-extra-{NEW}
+Status: install ok installed
+Source: linux
+Version: 5.15.0-112.122
+Depends: linux-image-{NEW} | linux-image-unsigned-{NEW}
+
+Package: linux-modules-nvidia-535-server-{NEW}
+Status: install ok installed
+Version: 5.15.0-112.122+1
+Depends: linux-image-{NEW} | linux-image-unsigned-{NEW}
+
+Package: linux-modules-nvidia-535-server-generic
+Status: install ok installed
+Version: 5.15.0-112.122+1
+Depends: linux-modules-nvidia-535-server-{NEW} (= 5.15.0-112.122+1)
+
+Package: linux-main-modules-zfs-7.0.0-43-generic
+Status: install ok installed
+Version: 7.0.0-43.43
+
+Package: linux-modules-nvidia-470-5.15.0-91-generic
+Status: deinstall ok config-files
+Version: 5.15.0-91.101
+
+Package: linux-headers-generic
+Status: install ok installed
+Version: 5.15.0.91.88
+Depends: linux-headers-{NEW}
+
+Package: linux-firmware
+Status: hold ok installed
+Version: 20220329
+
+Package: linux-base
+Status: install ok installed
+Version: 4.5ubuntu9
+
+"""
+
+
+def ubuntu(tmp_path: Path, *changes: tuple[str, str]) -> Host:
+    (tmp_path / "var/lib/dpkg").mkdir(parents=True)
+    (tmp_path / "var/lib/dpkg/status").write_text(UBUNTU)
+    rewrite(tmp_path, "var/lib/dpkg/status", *changes)
+    return Host(str(tmp_path))
+
+
+def kernels(host: Host) -> KernelPackages:
+    return debian.kernel_packages(host, debian.packages(host))
+
+
+def test_meta_packages_track_what_they_depend_on_and_not_what_their_version_says(tmp_path: Path) -> None:
+    assert dict(kernels(ubuntu(tmp_path))) == {
+        "held": [],
+        "broken": [],
+        "metas": [
+            {"name": "linux-generic", "version": "5.15.0.91.88", "tracks": NEW},
+            {"name": "linux-image-generic", "version": "5.15.0.91.88", "tracks": NEW},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("depends", "tracks"),
+    [
+        ("linux-image-6.1.0-56-amd64 (= 6.1.192-2)", "6.1.0-56-amd64"),
+        ("linux-image-6.12.115+deb13.1-amd64", "6.12.115+deb13.1-amd64"),
+        ("linux-image-6.8.0-45-generic | linux-image-unsigned-6.8.0-45-generic", "6.8.0-45-generic"),
+        ("linux-image-unsigned-6.8.0-45-generic:amd64", "6.8.0-45-generic"),
+        ("linux-generic", None),  # each depends on the other
+        ("linux-image-virtual", None),  # which is not there
+    ],
+)
+def test_what_a_meta_package_tracks(tmp_path: Path, depends: str, tracks: str | None) -> None:
+    old = f"linux-image-{NEW}, linux-modules-extra-{NEW}, linux-firmware, intel-microcode, amd64-microcode"
+    found = {meta["name"]: meta["tracks"] for meta in kernels(ubuntu(tmp_path, (old, depends)))["metas"]}
+    assert found["linux-generic"] == tracks
+
+
+@pytest.mark.parametrize(
+    "name", ["linux-generic", "linux-image-generic", f"linux-image-{NEW}", f"linux-modules-extra-{NEW}"]
+)
+def test_held(tmp_path: Path, name: str) -> None:
+    host = ubuntu(
+        tmp_path,
+        (f"Package: {name}\nStatus: install ok", f"Package: {name}\nStatus: hold ok"),
+    )
+    assert kernels(host)["held"] == [name]
+
+
+def test_a_kernel_that_is_not_there_can_be_held(tmp_path: Path) -> None:
+    name = "linux-image-5.15.0-119-generic"
+    host = ubuntu(
+        tmp_path,
+        ("Package: linux-base\n", f"Package: {name}\nStatus: hold ok not-installed\n\nPackage: linux-base\n"),
+    )
+    assert kernels(host)["held"] == [name]
+    assert kernels(host)["broken"] == []
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [
+        ("ok half-installed", "iH"),
+        ("ok unpacked", "iU"),
+        ("ok half-configured", "iF"),
+        ("ok triggers-awaiting", "iW"),
+        ("ok triggers-pending", "it"),
+        ("reinstreq installed", "iiR"),
+        ("reinstreq half-installed", "iHR"),
+    ],
+)
+@pytest.mark.parametrize("name", [f"linux-image-{NEW}", "linux-generic"])
+def test_broken(tmp_path: Path, name: str, state: str, status: str) -> None:
+    host = ubuntu(
+        tmp_path,
+        (f"Package: {name}\nStatus: install ok installed", f"Package: {name}\nStatus: install {state}"),
+    )
+    assert [(package["name"], package["status"]) for package in kernels(host)["broken"]] == [(name, status)]
+    assert kernels(host)["held"] == []
+
+
+def test_what_was_removed_is_not_broken_and_pulls_nothing_in(tmp_path: Path) -> None:
+    host = ubuntu(
+        tmp_path,
+        (
+            "Package: linux-generic\nStatus: install ok installed",
+            "Package: linux-generic\nStatus: deinstall ok config-files",
+        ),
+    )
+    found = kernels(host)
+    assert (found["broken"], [meta["name"] for meta in found["metas"]]) == ([], ["linux-image-generic"])
+
+
+def test_a_machine_that_runs_is_asked_and_its_database_is_not_read(tmp_path: Path) -> None:
+    def answer(_host: Scripted, argv: Sequence[str]) -> str:
+        assert argv[2:] == [
+            r"--showformat=${Package}\t${Depends}\n",
+            "linux-generic",
+            "linux-image-generic",
+        ]
+        return f"linux-generic\tlinux-image-generic\nlinux-image-generic\tlinux-image-{NEW}\n"
+
+    host = Scripted(tmp_path, dpkg_query=answer)
+    names = ["linux-image-generic", "linux-generic", f"linux-image-{NEW}", "kdump-tools"]
+    found = debian.kernel_packages(host, [package_named(name) for name in names])
+    assert [(meta["name"], meta["tracks"]) for meta in found["metas"]] == [
+        ("linux-image-generic", NEW),
+        ("linux-generic", NEW),
+    ]
+    assert len(host.ran) == 1
+
+
+def test_a_machine_without_a_candidate_is_not_asked(tmp_path: Path) -> None:
+    host = Scripted(tmp_path)
+    assert debian.kernel_packages(host, [package_named(f"linux-image-{NEW}", "hF")]) == {
+        "held": [f"linux-image-{NEW}"],
+        "broken": [package_named(f"linux-image-{NEW}", "hF")],
+        "metas": [],
+    }
+    assert host.ran == []
+
+
+def test_modules_of_vendors(tmp_path: Path) -> None:
+    assert debian.prebuilt(debian.packages(ubuntu(tmp_path))) == {
+        NEW: ["nvidia-535-server"],
+        "7.0.0-43-generic": ["zfs"],
+    }
+
+
+@pytest.mark.parametrize("status", ["install ok", "", "install ok sleeping", "want ok installed"])
+def test_a_status_that_dpkg_does_not_write_is_an_error(tmp_path: Path, status: str) -> None:
+    host = ubuntu(
+        tmp_path,
+        ("Package: linux-base\nStatus: install ok installed", f"Package: linux-base\nStatus: {status}"),
+    )
+    with pytest.raises(FleetopsError, match="gives linux-base the status"):
+        debian.packages(host)
+
+
+def test_a_database_of_any_size_is_not_swallowed(tmp_path: Path) -> None:
+    host = ubuntu(tmp_path)
+    with (tmp_path / "var/lib/dpkg/status").open("r+b") as handle:
+        handle.truncate(1 << 30)  # sparse
+    with pytest.raises(Unreadable, match="has more than"):
+        debian.packages(host)
+
+
 # --- boot --------------------------------------------------------------------------------------------
 
 
@@ -188,6 +410,7 @@ def test_next_boot_of_a_real_machine() -> None:
     assert got["release"] == RUNNING
     assert got["entry"].startswith("gnulinux-simple-")
     assert got["because"] == "default in grub.cfg: 0; the first entry"
+    assert (got["once"], got["named_by"]) == (False, "first")
 
 
 def test_next_boot_names_the_environment(tmp_path: Path) -> None:
@@ -196,6 +419,7 @@ def test_next_boot_names_the_environment(tmp_path: Path) -> None:
     (root / "boot/grub/grubenv").write_text(f"# GRUB Environment Block\nnext_entry={entry}\n####")
     got = debian.next_boot(Host(str(root)))
     assert (got["entry"], got["because"]) == (entry, f"next_entry in grubenv, for one boot: {entry}")
+    assert (got["once"], got["named_by"]) == (True, "id")
     (root / "boot/grub/grubenv").unlink()
     assert debian.next_boot(Host(str(root)))["entry"].startswith("gnulinux-simple-")
 

@@ -48,7 +48,8 @@ class Machine(Host):
             reload_capture=doing("reload"),
             remove_packages=doing("remove"),
             kernel_package=debian.kernel_package,
-            release_of=debian.release_of,
+            release_named=debian.release_named,
+            exact_name=debian.exact_name,
             packages=lambda host: [
                 {"name": "linux-image-6.1.0-47-amd64", "status": "ii"},
                 {"name": "linux-image-6.1.0-40-amd64", "status": "rc"},
