@@ -13,7 +13,23 @@ description:
   - Reads the running kernel, the installed ones with what keeps each from booting, and the one that the boot loader
     takes next, with the rule by which it does.
   - What cannot be read is V(null), and RV(ansible_facts.fleetops_kernel.unknown) says why.
-  - Works without root as far as it goes. Packages and boot loader are read on Debian and Ubuntu only so far.
+  - Works without root as far as it goes, in containers and on any distribution. Of a distribution that the collection
+    does not know, packages, installed kernels and boot loader are unknown.
+  - Starts no program but the package manager's query. All else comes from files.
+options:
+  gather_subset:
+    description:
+      - Which parts to read, as in M(ansible.builtin.setup).
+      - V(running) is what runs, V(panic) when it panics and what happens then, V(machine) the machine below it,
+        V(modules) its modules with live patches and DKMS, V(packages) what the package manager says, V(installed) the
+        kernels on the disk, V(boot) what boots next, V(security) Secure Boot and lockdown.
+      - V(min) is V(running), which is always read unless V(!min) or V(!running) is there. V(all), or nothing but
+        exclusions of single parts, means all of them. V(!all) leaves V(min) and what is named by itself.
+      - The facts of a part that is not read are V(null), and RV(ansible_facts.fleetops_kernel.unknown) says that they
+        were not asked for. They are there, so that whoever reads them need not know what was asked.
+    type: list
+    elements: str
+    default: [all]
 extends_documentation_fragment:
   - fleetops.kernel.attributes
   - fleetops.kernel.attributes.facts
@@ -27,6 +43,10 @@ author:
 EXAMPLES = r"""
 - name: Read the kernel
   fleetops.kernel.kernel_facts:
+
+- name: Read only what runs and what boots next
+  fleetops.kernel.kernel_facts:
+    gather_subset: ["!all", boot]
 
 - name: Say which kernel boots next
   ansible.builtin.debug:
@@ -97,10 +117,26 @@ ansible_facts:
               type: bool
               sample: true
             missing:
-              description: What it lacks.
+              description: What keeps it from booting.
               type: list
               elements: str
               sample: []
+            lacks:
+              description:
+                - Modules that are loaded now and that this kernel has neither as a file nor built in. Those that were
+                  built outside the kernel's tree are not among them, see RV(ansible_facts.fleetops_kernel.dkms).
+              type: list
+              elements: str
+              sample: [i6300esb]
+            prebuilt:
+              description: Modules of vendors that a package brings for this very release.
+              type: list
+              elements: str
+              sample: [nvidia-535]
+            bytes:
+              description: Size of its files in C(/boot).
+              type: int
+              sample: 41943040
         next_boot:
           description: What the boot loader takes next.
           type: dict
@@ -117,6 +153,16 @@ ansible_facts:
               description: The rule by which it takes this one.
               type: str
               sample: 'default in grub.cfg: 0; the first entry'
+            once:
+              description: Whether it does so for one boot only.
+              type: bool
+              sample: false
+            named_by:
+              description:
+                - How that rule names it. V(first), what stands first. V(position), a number that another kernel can
+                  come to stand at. V(id) or V(title), this very entry.
+              type: str
+              sample: first
         cmdline:
           description: The command line of the running kernel.
           type: dict
@@ -188,6 +234,158 @@ ansible_facts:
           description: Memory of the machine.
           type: int
           sample: 1073741824
+        upstream:
+          description: The upstream version that it was made from, where the kernel says it.
+          type: str
+          sample: 6.1.170
+        cpu_vendor:
+          description: Who made the processor.
+          type: str
+          sample: GenuineIntel
+        file_systems:
+          description: Types of the mounted file systems that have a device, a server or other data behind them.
+          type: list
+          elements: str
+          sample: [ext4, nfs4, overlay]
+        drivers:
+          description: Drivers that a device is bound to, on the buses C(pci), C(virtio), C(vmbus) and C(ccw).
+          type: list
+          elements: str
+          sample: [virtio-pci, virtio_net]
+        iommu:
+          description: Whether an IOMMU is in use.
+          type: bool
+          sample: false
+        modules:
+          description: The loaded modules.
+          type: dict
+          contains:
+            loaded:
+              description: Their names.
+              type: list
+              elements: str
+              sample: [ext4, virtio_net, zfs]
+            out_of_tree:
+              description: Those of them that were built outside the kernel's tree.
+              type: list
+              elements: str
+              sample: [zfs]
+        livepatches:
+          description: Live patches of the running kernel.
+          type: list
+          elements: dict
+          contains:
+            name:
+              description: The patch.
+              type: str
+              sample: lkp_Ubuntu_5_15_0_91_101_generic_104
+            enabled:
+              description: Whether it is in force.
+              type: bool
+              sample: true
+            transition:
+              description: Whether processes are still on their way to or from it.
+              type: bool
+              sample: false
+            level:
+              description: How far the kernel is patched, as the maker counts. V(null) where the name does not tell.
+              type: str
+              sample: '104'
+        secure_boot:
+          description: Whether the firmware starts only what is signed.
+          type: bool
+          sample: false
+        lockdown:
+          description: What the kernel keeps from root, V(none), V(integrity) or V(confidentiality).
+          type: str
+          sample: none
+        packages:
+          description: What the package manager says of kernels, beside the installed ones.
+          type: dict
+          contains:
+            held:
+              description: Packages that it must not change.
+              type: list
+              elements: str
+              sample: []
+            broken:
+              description: Packages that are neither installed in full nor gone.
+              type: list
+              elements: dict
+              sample: []
+            metas:
+              description: Packages that pull in the newest kernel.
+              type: list
+              elements: dict
+              contains:
+                name:
+                  description: The package.
+                  type: str
+                  sample: linux-image-cloud-amd64
+                version:
+                  description: Its version.
+                  type: str
+                  sample: 6.1.170-3
+                tracks:
+                  description: The release that it depends on now.
+                  type: str
+                  sample: 6.1.0-47-cloud-amd64
+        dkms:
+          description: Modules that DKMS builds.
+          type: list
+          elements: dict
+          contains:
+            name:
+              description: The module.
+              type: str
+              sample: zfs
+            version:
+              description: Its version. Another version has an entry of its own.
+              type: str
+              sample: 2.1.11
+            states:
+              description:
+                - Its state for each kernel that it was built for, V(built), V(installed), or V(installed-weak) where it
+                  is lent from another kernel. Empty when it is added only.
+              type: dict
+              sample: {6.1.0-47-cloud-amd64: installed}
+        boot_loader:
+          description: The boot loader, V(grub), V(grub-bls) (with a file for each entry) or V(systemd-boot).
+          type: str
+          sample: grub
+        boot_space:
+          description: The file system that holds C(/boot).
+          type: dict
+          contains:
+            path:
+              description: Where it was asked for.
+              type: str
+              sample: /boot
+            total_bytes:
+              description: Its size.
+              type: int
+              sample: 1023303680
+            free_bytes:
+              description: What root may still use of it.
+              type: int
+              sample: 734003200
+        reboot_required:
+          description: Whether a marker on the disk asks for a reboot. Plain Debian writes none.
+          type: dict
+          contains:
+            required:
+              description: Whether it is there.
+              type: bool
+              sample: true
+            packages:
+              description: The packages that asked.
+              type: list
+              elements: str
+              sample: [linux-image-6.1.0-47-cloud-amd64]
+            source:
+              description: The marker.
+              type: str
+              sample: /run/reboot-required
         unknown:
           description: What could not be read, and why, by the dotted path of the fact.
           type: dict
@@ -197,15 +395,19 @@ ansible_facts:
 from typing import Any, Dict, Mapping
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
-from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result, execute
+from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result, chosen, execute
 from ansible_collections.fleetops.kernel.plugins.module_utils._readers import kernel
 
-SPEC: Dict[str, Any] = {"root": {"type": "path"}}
+SPEC: Dict[str, Any] = {
+    "gather_subset": {"type": "list", "elements": "str", "default": ["all"]},
+    "root": {"type": "path"},
+}
 
 
 def run(host: Host, params: Mapping[str, Any]) -> Result:
-    """Read the kernel."""
-    return Result(returned={"ansible_facts": {"fleetops_kernel": kernel.read(host)}})
+    """Read the parts of the kernel that are asked for."""
+    parts = chosen(params["gather_subset"], kernel.PARTS, kernel.MINIMUM)
+    return Result(returned={"ansible_facts": {"fleetops_kernel": kernel.read(host, parts)}})
 
 
 def main() -> None:

@@ -24,10 +24,14 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
 )
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import CAPTURE_FILE, Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._readers import kdump, kernel, links
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import modules
 
 LIVE_FACTS = ".live.json"
 # A file above this is known by its size only.
 LARGEST = 256 * 1024
+# Long files of which a reading takes only what concerns it (see `Recorder.trim`).
+INDEX = re.compile(r"/lib/modules/[^/]+/modules\.(dep|builtin)")
+MOUNTS = "/proc/mounts"
 
 # What must never leave a machine, whoever asks for it.
 FORBIDDEN = re.compile(r"/etc/(shadow|gshadow)|/etc/ssh/ssh_host|/\.ssh/|/etc/(ssl/private|kubernetes/pki)/")
@@ -53,6 +57,12 @@ def scrub(path: str, data: bytes) -> bytes:
     return data
 
 
+def one_of_each_type(mounts: bytes) -> bytes:
+    """What is mounted, by type alone: the rest of /proc/mounts names servers, volumes and containers."""
+    types = sorted({line.split()[2] for line in mounts.splitlines() if line.strip()})
+    return b"".join(b"none / " + kind + b" rw 0 0\n" for kind in types)
+
+
 class Recorder(Host):
     """A Host that remembers what it was asked and what it answered."""
 
@@ -69,13 +79,15 @@ class Recorder(Host):
             "sizes": {},
             "mtimes": {},
             "disks": {},
+            "links": {},
+            "trimmed": {},
             "unreadable": {},
         }
 
     def read_bytes(self, path: str, offset: int = 0, size: int = -1) -> bytes:
         if FORBIDDEN.search(path):
             raise Unreadable(f"'{path}' is not for a capture", path=path)
-        data = scrub(path, self._noted(path, super().read_bytes, path, offset, size))
+        data = self.trim(path, scrub(path, self._noted(path, super().read_bytes, path, offset, size)))
         if offset == 0 and size == -1:
             if len(data) > LARGEST:
                 raise FleetopsError(f"'{path}' is read whole, but too large for a capture: {len(data)} bytes")
@@ -85,6 +97,33 @@ class Recorder(Host):
             kept = self.files.get(path, b"")
             self.files[path] = kept + data if offset < 0 else data + kept
         return data
+
+    def trim(self, path: str, data: bytes) -> bytes:
+        """A long file without what no reading takes from it. What is left reads as the whole does."""
+        kept, what = data, ""
+        if INDEX.fullmatch(path):
+            kept, what = self._loaded_only(data), "only modules that are loaded, without what they depend on"
+        elif path == MOUNTS:
+            kept, what = (
+                one_of_each_type(data),
+                "one line for each type of file system, without devices and paths",
+            )
+        if kept != data:
+            self.notes["trimmed"][path] = what
+        return kept
+
+    def _loaded_only(self, index: bytes) -> bytes:
+        try:
+            loaded = modules.loaded(super().read_bytes(modules.PROC_MODULES).decode("utf-8", "replace"))
+        except FleetopsError:
+            return index
+        return modules.only(index.decode("utf-8", "replace"), {*loaded["loaded"]}).encode()
+
+    def resolve(self, path: str) -> str:
+        found = super().resolve(path)
+        if found != path:
+            self.notes["links"][path] = found
+        return found
 
     def exists(self, path: str) -> bool:
         found = bool(self._noted(path, super().exists, path))

@@ -10,7 +10,7 @@ CLEAN = Path(__file__).parents[2] / "fixtures/hosts/debian-6.1-clean"
 
 
 def test_it_is_the_kernel_part_of_node_facts() -> None:
-    one = kernel_facts.run(Host(str(CLEAN)), {}).returned["ansible_facts"]
+    one = kernel_facts.run(Host(str(CLEAN)), {"gather_subset": ["all"]}).returned["ansible_facts"]
     whole = node_facts.run(Host(str(CLEAN)), {"gather_subset": ["all"]}).returned["ansible_facts"]
     assert list(one) == ["fleetops_kernel"]
     assert one["fleetops_kernel"] == whole["fleetops_kernel"]

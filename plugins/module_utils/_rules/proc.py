@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# This module util is PRIVATE to the collection.
+"""What files of /proc and /sys say of the machine: processor, file systems, drivers, lockdown. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Dict, List, Optional, Sequence
+
+# arch/arm64/include/asm/cputype.h, ARM_CPU_IMP_*
+_ARM_IMPLEMENTERS = {
+    0x41: "ARM",
+    0x42: "Broadcom",
+    0x43: "Cavium",
+    0x46: "Fujitsu",
+    0x48: "HiSilicon",
+    0x4E: "NVIDIA",
+    0x50: "APM",
+    0x51: "Qualcomm",
+    0x61: "Apple",
+    0x6D: "Microsoft",
+    0x70: "Phytium",
+    0xC0: "Ampere",
+}
+# File systems without a block device that hold data all the same: on a server, in a pool of their own, in another one.
+_NODEV_WITH_DATA = frozenset(
+    {
+        "9p",
+        "afs",
+        "aufs",
+        "ceph",
+        "cifs",
+        "fuse",
+        "lustre",
+        "nfs",
+        "nfs4",
+        "overlay",
+        "smb3",
+        "ubifs",
+        "virtiofs",
+        "zfs",
+    }
+)
+# How the devices of a bus are named (drivers/pci/probe.c, drivers/virtio/virtio.c, drivers/hv/vmbus_drv.c,
+# drivers/s390/cio/device.c): in a driver's folder, all other names are its own settings.
+BUSES: Dict[str, str] = {
+    "pci": r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f]+",
+    "virtio": r"virtio\d+",
+    "vmbus": r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+    "ccw": r"[0-9a-f]{1,2}\.[0-9a-f]\.[0-9a-f]{4}",
+}
+
+
+def cpu_vendor(cpuinfo: str) -> Optional[str]:
+    """``GenuineIntel``, ``AuthenticAMD``, ``ARM`` …, None where ``/proc/cpuinfo`` does not tell (as on POWER)."""
+    vendor = re.search(r"^vendor_id[ \t]*:[ \t]*(\S+)", cpuinfo, re.MULTILINE)
+    if vendor:
+        return vendor.group(1)
+    arm = re.search(r"^CPU implementer[ \t]*:[ \t]*(0x[0-9a-f]+)", cpuinfo, re.MULTILINE)
+    if arm:
+        return _ARM_IMPLEMENTERS.get(int(arm.group(1), 16), arm.group(1))
+    return None
+
+
+def file_systems(mounts: str, known: str) -> List[str]:
+    """The types in ``/proc/mounts`` that have data behind them, by what ``/proc/filesystems`` knows of them.
+
+    ``fuse.sshfs`` is ``fuse``: what follows the dot is the program's own name for it (mount(8)).
+    """
+    nodev = {words[1] for words in (line.split() for line in known.splitlines()) if words[:1] == ["nodev"]}
+    types = {line.split()[2].partition(".")[0] for line in mounts.splitlines() if line.strip()}
+    return sorted(types - (nodev - _NODEV_WITH_DATA))
+
+
+def has_device(bus: str, names: Sequence[str]) -> bool:
+    """Is a device among the names in the folder of a driver?"""
+    return any(re.match(BUSES[bus] + r"\Z", name) for name in names)
+
+
+def lockdown(text: str) -> Optional[str]:
+    """``integrity`` of ``none [integrity] confidentiality``."""
+    found = re.search(r"\[(\w+)\]", text)
+    return found.group(1) if found else None
