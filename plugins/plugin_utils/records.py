@@ -15,6 +15,7 @@ from typing import Any, TypedDict
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Finding, OnPanic
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import findings, verdict
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings import policy
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.readings import NodeFacts
 
@@ -23,12 +24,14 @@ FACT = "fleetops_"
 # Where the role assess registers its look at a node, and remediate what became of it.
 LOOK = "assess_look"
 OUTCOME = "fleetops_outcome"
-# A site's own choices: the remedies propose them (see findings.judge).
+# A site's own choices: the remedies propose them, the policy judges by them (see findings.judge).
 CHOICES = (
     "crashkernel_size",
     "crashkernel_capture_panic",
     "kernel_upgrade_release",
     "kernel_upgrade_package",
+    policy.MINIMUM,
+    policy.FLAVOURS,
 )
 
 

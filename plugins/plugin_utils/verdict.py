@@ -18,6 +18,9 @@ from ansible_collections.fleetops.kernel.plugins.plugin_utils import readings
 
 # Bytes below which no dump is promised to have room: the least that one took here was 20 MB (lab.md 4), with margin.
 LEAST_DUMP = 64 << 20
+# What a dump without free and user pages takes of the memory: 5 to 15 % by experience (domain.md C.4, Space). In the
+# lab it was less (2 %), so that below it nothing is certain either way.
+LEAST_SHARE = 0.05
 
 _KDUMP_EVIDENCE = (readings.reserved, readings.loaded, readings.initrd, readings.line, readings.room)
 
@@ -47,7 +50,7 @@ def on_panic(facts: readings.NodeFacts) -> OnPanic:
         return _without_capture(kernel, watchdog, dog, evidence)
     estimate = crashkernel.estimate(kernel, kdump)
     reboots, words = capture_net(kdump, "it")
-    kept, where = _target_net(kdump)
+    kept, where = target_net(kernel, kdump)
     if estimate["fits"]:
         because = f"a capture kernel is loaded and fits ({estimate['reason']})"
         if not kept:
@@ -73,7 +76,7 @@ _NO_DUMP = "there will be no dump"
 _REBOOTS = "it reboots at least, and may dump"
 
 
-def _target_net(kdump: KdumpFacts) -> tuple[bool | None, str]:
+def target_net(kernel: KernelFacts, kdump: KdumpFacts) -> tuple[bool | None, str]:
     """Can the dump be kept where it goes? With a clause. What no drill has proved is null."""
     target = kdump["target"]
     if target is None:
@@ -89,7 +92,19 @@ def _target_net(kdump: KdumpFacts) -> tuple[bool | None, str]:
     if free < LEAST_DUMP:
         have = f"{target['path']} has {readings.mib(free)} free, of {readings.mib(LEAST_DUMP)} at least"
         return False, f"the dump has no room: {have}"
+    memory = kernel["memory_bytes"]
+    if memory is None:
+        why = readings.why(kernel, "memory_bytes")
+        return None, f"how large a dump is to be expected is unknown ({why}; {_free(target['path'], free)})"
+    least = round(memory * LEAST_SHARE)
+    if free < least:
+        usual = f"a dump of {readings.mib(memory)} of memory mostly takes {readings.mib(least)} or more"
+        return None, f"whether the dump has room is not known: {usual}, and {_free(target['path'], free)}"
     return True, f"{target['path']} has room for the dump"
+
+
+def _free(path: str, free: int) -> str:
+    return f"{path} has {readings.mib(free)} free"
 
 
 def _limits(kernel: KernelFacts, kdump: KdumpFacts) -> str:

@@ -13,20 +13,41 @@ from typing import Any
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Finding
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import readings
-from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings import kdump, kernel, links
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings import (
+    boot,
+    kdump,
+    kernel,
+    links,
+    packages,
+    policy,
+)
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings.case import SEVERITIES as SEVERITIES
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings.case import Case
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
 
 # Subjects of findings that speak of all that there are.
-ALL = ("advisories", "links")
+ALL = ("advisories", "links", packages.UNKNOWN_KERNEL)
 
 # A row per rule: to add one is to add it here.
 RULES: tuple[Callable[[Case], list[Finding]], ...] = (
     kernel.known_bad,
+    policy.minimum,
+    policy.flavour,
+    boot.next_boot_differs,
+    boot.boot_entry_by_position,
+    boot.newer_kernel_not_running,
+    boot.livepatched,
+    packages.packages_held,
+    packages.packages_broken,
+    packages.module_missing,
+    packages.dkms_missing,
+    packages.vendor_module_missing,
     kdump.crashkernel_too_small,
     kdump.kdump_not_armed,
+    kdump.kdump_not_reserved,
     kdump.capture_may_hang,
+    kdump.dump_target_too_small,
+    kdump.dumps_waiting,
     links.stale_link,
 )
 
@@ -37,7 +58,9 @@ def judge(
     """All findings about one node, worst first.
 
     *variables* are the host's: where the site has set ``crashkernel_size``, ``crashkernel_capture_panic``,
-    ``kernel_upgrade_release`` or ``kernel_upgrade_package``, that is what the remedies propose.
+    ``kernel_upgrade_release`` or ``kernel_upgrade_package``, that is what the remedies propose;
+    ``assess_minimum_kernels`` and ``assess_allowed_flavours`` are its policy. Raises FleetopsError for a value that
+    cannot be meant.
     """
     case: Case = {"facts": facts, "advisories": advisories, "vars": variables}
     return sorted((finding for rule in RULES for finding in rule(case)), key=weight)

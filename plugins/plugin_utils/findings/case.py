@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
     Evidence,
     Finding,
+    InstalledKernel,
     KernelFacts,
     Remedy,
 )
@@ -77,6 +78,11 @@ def remedy_of(
     if role != "cilium_migration_cleanup" and distro is not None and distro["family"] is None:
         return None, f" (no cure from here: {distro['id']} cannot be changed yet)"
     return {"role": role, "vars": dict(variables)}, ""
+
+
+def installed_kernel(kernel: KernelFacts, release: str) -> InstalledKernel | None:
+    """The kernel of that release on the disk."""
+    return next((one for one in kernel["installed"] or [] if one["release"] == release), None)
 
 
 def listed(names: Sequence[str]) -> str:

