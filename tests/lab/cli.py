@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from . import detector, machine_state, supervisor
+from . import detector, machine_state, recipe, supervisor
 from .client import DEFAULT_MEMORY, Lab, all_labs
 from .errors import LabError
 from .host import phase, say, tail
@@ -22,7 +22,7 @@ def _nodes(text: str) -> dict[str, str]:
 
 
 def _build(options: argparse.Namespace) -> int:
-    image = build(options.flavour, options.crashkernel)
+    image = build(options.flavour, options.crashkernel, options.suite)
     print(json.dumps({"path": str(image.path), **image.manifest}, indent=2))
     return 0
 
@@ -33,6 +33,7 @@ def _up(options: argparse.Namespace) -> int:
         options.nodes,
         flavour=options.flavour,
         crashkernel=options.crashkernel,
+        suite=options.suite,
         memory=options.memory,
         smp=options.smp,
         tie=options.tie,
@@ -160,6 +161,9 @@ def _parser() -> argparse.ArgumentParser:
     def image(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--flavour", choices=["cloud", "generic"], default="cloud")
         sub.add_argument("--crashkernel", default="128M", help="value in /etc/default/grub; '' for none")
+        sub.add_argument(
+            "--suite", choices=recipe.SUITES, default=recipe.DEFAULT_SUITE, help="release of Debian"
+        )
 
     image(command("build", _build, "build the image, print its manifest", lab=False))
     sub = command("up", _up, "boot nodes and wait for ssh")

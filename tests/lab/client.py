@@ -146,6 +146,7 @@ class Lab:
         *,
         flavour: str = "cloud",
         crashkernel: str = "128M",
+        suite: str = recipe.DEFAULT_SUITE,
         memory: int | None = None,
         smp: int | None = None,
         tie: int | None = None,
@@ -166,9 +167,9 @@ class Lab:
             there = self.nodes if self.running() else {}
             for name in wanted.keys() & there.keys():
                 asked = {"zone": wanted[name], "flavour": flavour, "memory": memory, "smp": smp}
-                self._same(there[name].spec, {**asked, "crashkernel": crashkernel})
+                self._same(there[name].spec, {**asked, "crashkernel": crashkernel, "suite": suite})
             fresh = [name for name in wanted if name not in there]
-            image = build(flavour, crashkernel) if fresh else None
+            image = build(flavour, crashkernel, suite) if fresh else None
             accel = choose(image.vmlinuz) if image else ""
             self._supervise(tie)
             with phase(f"{len(fresh)} node(s) started, {len(wanted) - len(fresh)} reused"):
@@ -189,7 +190,7 @@ class Lab:
     def _same(self, spec: NodeSpec, asked: Mapping[str, Any]) -> None:
         """LabError when a node is not what is asked for; None asks for nothing."""
         manifest = json.loads((Path(spec.image) / "manifest.json").read_text())
-        have = {**spec.as_dict(), "crashkernel": manifest["crashkernel"]}
+        have = {**spec.as_dict(), "crashkernel": manifest["crashkernel"], "suite": manifest["suite"]}
         different = [
             f"its {key} is {have[key]} and not {value}"
             for key, value in asked.items()

@@ -34,7 +34,6 @@ BUILD_TOOLS: Mapping[str, str] = {
     "lz4": "lz4",
     "dpkg-scanpackages": "dpkg-dev",
     "grub-mkimage": "grub-common",
-    "/usr/lib/grub/i386-pc/boot.img": "grub-pc-bin",
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
 }
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from . import recipe
-from .archive import Archive, look
+from .archive import Archive, apt, look
 from .errors import LabError
 from .host import BUILD_TOOLS, TOOLS, cache_root, digest, ensure_tools, locked, phase, run
 
@@ -68,15 +68,16 @@ def ssh_key() -> Path:
     return key
 
 
-def build(flavour: str = "cloud", crashkernel: str = "128M") -> Image:
+def build(flavour: str = "cloud", crashkernel: str = "128M", suite: str = recipe.DEFAULT_SUITE) -> Image:
     """Return the image of this recipe, building what the cache does not have. Needs root when it builds."""
     if not all(char.isalnum() or char in ":,-@" for char in crashkernel):
         raise LabError(f"malformed crashkernel value {crashkernel!r}")
     ensure_tools(TOOLS)
-    archive = look(flavour)
+    archive = look(flavour, suite)
+    base_packages = _base_packages(archive)
     public = ssh_key().with_suffix(".pub").read_text()
     base_key = digest(
-        "base", archive.sources, repr(recipe.BASE_PACKAGES), repr(recipe.DPKG_EXCLUDES), _source("_base")
+        "base", archive.sources, repr(base_packages), repr(recipe.DPKG_EXCLUDES), _source("_base")
     )
     tree_key = digest(
         "tree",
@@ -103,17 +104,24 @@ def build(flavour: str = "cloud", crashkernel: str = "128M") -> Image:
             return _load(final)
         if os.getuid() != 0:
             raise LabError(
-                f"no image in the cache for {flavour}, crashkernel={crashkernel}, and only root can build one"
+                f"no image in the cache for {suite}, {flavour}, crashkernel={crashkernel}, and only root can build one"
             )
         ensure_tools(BUILD_TOOLS)
         _prune()
-        with phase(f"image {flavour}, crashkernel={crashkernel or 'none'}: all together"), _scratch() as work:
+        with (
+            phase(f"image {suite}, {flavour}, crashkernel={crashkernel or 'none'}: all together"),
+            _scratch() as work,
+        ):
             tree_tar = _tree(archive, flavour, base_key, tree_key, work)
             _disk(archive, flavour, crashkernel, public, tree_tar, work)
             final.parent.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(final, ignore_errors=True)
             (work / "image").rename(final)
     return _load(final)
+
+
+def _base_packages(archive: Archive) -> list[str]:
+    return [*recipe.BASE_PACKAGES, *recipe.SUITES[archive.suite].packages]
 
 
 def _source(*functions: str) -> str:
@@ -180,8 +188,8 @@ def _base(archive: Archive, base_key: str, work: Path) -> Path:
         argv.append("--dpkgopt=force-unsafe-io")
         argv += [f"--dpkgopt=path-exclude={path}" for path in recipe.DPKG_EXCLUDES]
         argv += [
-            f"--include={','.join(recipe.BASE_PACKAGES)}",
-            "bookworm",
+            f"--include={','.join(_base_packages(archive))}",
+            archive.suite,
             str(work / "base.tar"),
             str(sources),
         ]
@@ -248,11 +256,14 @@ def _tree(archive: Archive, flavour: str, base_key: str, tree_key: str, work: Pa
     with phase(f"initrds of {release}, for boot and for capture"):
         _chroot(
             root,
+            # kdump-tools 1.10 builds none in a chroot, whose machine may be another; here it is known
+            "mkdir /run/lab; ln -s /bin/false /run/lab/ischroot; export PATH=/run/lab:$PATH\n"
             f"eatmydata update-initramfs -c -k {release}\n"
             f"eatmydata /etc/kernel/postinst.d/kdump-tools {release}\n"
             f"test -s /boot/initrd.img-{release}; test -s /var/lib/kdump/initrd.img-{release}\n"
             # Without this file `kdump-config load` takes the capture initrd for stale and builds it anew (50 s).
-            f"cp /etc/kdump/sysctl.conf /var/lib/kdump/latest_sysctls-{release}\n",
+            f"cp /etc/kdump/sysctl.conf /var/lib/kdump/latest_sysctls-{release}\n"
+            "rm -r /run/lab\n",
             timeout=300,
         )
     (root / "usr/sbin/policy-rc.d").unlink()
@@ -288,12 +299,15 @@ def _repo(archive: Archive, repo: Path) -> None:
     repo.mkdir()
     wanted = [archive.new] + ([archive.meta] if archive.meta else [])
     # apt drops its privileges for a download and needs a folder that its own user can write to.
-    user = ["-o", "APT::Sandbox::User=root"]
-    run(
-        ["apt-get", "-qq", *user, "download", *[f"{k.package}={k.version}" for k in wanted]],
-        timeout=600,
-        cwd=repo,
-    )
+    argv = [
+        "apt-get",
+        "-qq",
+        *apt(recipe.SUITES[archive.suite]).options,
+        "-o",
+        "APT::Sandbox::User=root",
+        "download",
+    ]
+    run([*argv, *[f"{k.package}={k.version}" for k in wanted]], timeout=600, cwd=repo)
     packages = run(["dpkg-scanpackages", "-m", "."], timeout=120, cwd=repo)
     (repo / "Packages").write_text(packages)
     (repo / "Packages.xz").write_bytes(lzma.compress(packages.encode()))
@@ -340,6 +354,7 @@ def _disk(archive: Archive, flavour: str, crashkernel: str, public: str, tree: P
     with phase("disk"):
         _raw_disk(root, out / "disk.raw", work)
     manifest = {
+        "suite": archive.suite,
         "old": archive.old.as_dict(),
         "new": archive.new.as_dict(),
         "meta": archive.meta.as_dict() if archive.meta else None,
@@ -358,10 +373,13 @@ def _raw_disk(root: Path, disk: Path, work: Path) -> None:
     early = work / "early.cfg"
     early.write_text(f"search.fs_uuid {recipe.ROOT_UUID} root\nset prefix=($root)/boot/grub\n")
     core = work / "core.img"
-    argv = ["grub-mkimage", "-O", "i386-pc", "-p", "/boot/grub", "-c", str(early), "-o", str(core)]
+    # The guest's own: its modules fit no other release's core.
+    grub = root / "usr/lib/grub/i386-pc"
+    argv = ["grub-mkimage", f"--directory={grub}", "-O", "i386-pc", "-p", "/boot/grub"]
+    argv += ["-c", str(early), "-o", str(core)]
     run([*argv, "biosdisk", "part_msdos", "ext2", "search_fs_uuid"], timeout=60)
     with disk.open("r+b") as handle:
-        handle.write(Path("/usr/lib/grub/i386-pc/boot.img").read_bytes()[:440])
+        handle.write((grub / "boot.img").read_bytes()[:440])
         handle.seek(512)
         handle.write(core.read_bytes())
     blocks = (recipe.DISK_BYTES - recipe.PART_OFFSET) // 4096

@@ -6,6 +6,33 @@ Everything here is part of the recipe's hash: a change builds a new image.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A release of Debian: its code name, `uname -r` up to the flavour (its groups order kernels), its own packages.
+
+    `security`: whether its security archive is whole. That of a release out of support lists packages it no longer has.
+    """
+
+    codename: str
+    kernels: str
+    packages: tuple[str, ...] = ()
+    security: bool = True
+
+
+# Debian 12 is what all scenarios run on; the others are there to be captured.
+SUITES = {
+    suite.codename: suite
+    for suite in (
+        Suite("bookworm", r"6\.1\.0-(\d+)", ("util-linux-extra",)),
+        Suite("bullseye", r"5\.10\.0-(\d+)", security=False),
+        Suite("trixie", r"6\.12\.(\d+)\+deb13(?:\.(\d+))?", ("util-linux-extra",)),
+    )
+}
+DEFAULT_SUITE = "bookworm"
+
 # A fixed file-system UUID, so that GRUB finds its root without a loop device at build time.
 ROOT_UUID = "5f1ee700-1ab0-4000-8000-000000000001"
 PART_OFFSET = 1048576
@@ -16,7 +43,7 @@ REPO_HOST = "10.0.2.100:8099"
 
 BASE_PACKAGES = (
     "systemd-sysv udev dbus openssh-server python3 python3-apt kmod iproute2 ipset ipvsadm iptables procps "
-    "e2fsprogs util-linux-extra busybox lz4 zstd eatmydata ca-certificates debconf"
+    "e2fsprogs busybox lz4 zstd eatmydata ca-certificates debconf"
 ).split()
 
 BOOT_PACKAGES = "initramfs-tools grub-pc kdump-tools makedumpfile kexec-tools".split()
