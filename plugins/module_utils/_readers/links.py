@@ -12,15 +12,14 @@ from typing import Any, Dict, List, Set
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
     FleetopsError,
     Missing,
-    Unreadable,
 )
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
+from ansible_collections.fleetops.kernel.plugins.module_utils._readers import _signs
 from ansible_collections.fleetops.kernel.plugins.module_utils._readers._asking import Asking
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import links as rules
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Link, LinksFacts
 
 COMMAND = ("ip", "-j", "-d", "addr")
-PODS = "/var/lib/kubelet/pods"
 # The last field of a line is the device in both (net/ipv4/fib_trie.c, net/ipv6/route.c); in the first it comes first.
 ROUTES = "/proc/net/route"
 ROUTES6 = "/proc/net/ipv6_route"
@@ -102,46 +101,19 @@ def _look_for_users(host: Host, link: Link, rule: rules.LinkRule, devices: List[
 
 
 def _processes(host: Host, rule: rules.LinkRule) -> List[str]:
-    names = host.listdir("/proc")
-    try:
-        seen = host.read("/proc/2/comm").strip() == "kthreadd"
-    except Missing:
-        seen = False
-    if not seen:
-        raise Unreadable("not all processes of the machine are seen from here (a container, or hidepid)")
-    found = []
-    for name in names:
-        if name.isdigit():
-            comm = _comm(host, name)
-            if comm in rule["processes"]:
-                found.append(f"process {comm} ({name})")
-    return found
-
-
-def _comm(host: Host, pid: str) -> str:
-    try:
-        return host.read(f"/proc/{pid}/comm").strip()
-    except Missing:
-        return ""  # it has ended since
-    except Unreadable as error:
-        if "No such process" in error.msg:  # ended between open and read
-            return ""
-        raise
+    return [
+        f"process {process.comm} ({process.pid})"
+        for process in _signs.processes(host)
+        if process.comm in rule["processes"]
+    ]
 
 
 def _containers(host: Host, rule: rules.LinkRule) -> List[str]:
-    try:
-        pods = host.listdir(PODS)
-    except Missing:
-        return []
-    found = []
-    for pod in pods:
-        try:
-            there = host.listdir(f"{PODS}/{pod}/containers")
-        except Missing:
-            continue
-        found += [f"container {name} of pod {pod}" for name in there if name in rule["containers"]]
-    return found
+    return [
+        f"container {container.name} of pod {container.pod}"
+        for container in _signs.containers(host)
+        if container.name in rule["containers"]
+    ]
 
 
 def _connections(host: Host, rule: rules.LinkRule) -> List[str]:

@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# This module util is PRIVATE to the collection.
+"""How those who act on a node by themselves are set up: files of apt, dnf and systemd, options of kured. Pure."""
+
+from __future__ import annotations
+
+import configparser
+import re
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
+from ansible_collections.fleetops.kernel.plugins.module_utils._types import Evidence
+
+
+class Setting(NamedTuple):
+    """A value that a file gives to a name, and the very line. Of apt.conf, an item of a list has '' as last part."""
+
+    path: Tuple[str, ...]
+    value: str
+    source: str
+    line: str
+
+
+def last(settings: Iterable[Setting], *path: str) -> Optional[Setting]:
+    """The setting that is in force: of several, the last one."""
+    found = None
+    for setting in settings:
+        if setting.path == path:
+            found = setting
+    return found
+
+
+def shown(*settings: Optional[Setting]) -> List[Evidence]:
+    """Settings as evidence, without those that no file has."""
+    return [{"source": setting.source, "text": setting.line} for setting in settings if setting is not None]
+
+
+# --- apt.conf(5) -------------------------------------------------------------------------------------
+
+# What ends a line, in apt's own order. It takes a directive for none, wherever it stands.
+_COMMENTS = (re.compile(r"//"), re.compile(r"#(?!clear|include|x-apt-configure-index)"))
+_COMMENT = re.compile(r"/\*")
+_TOKEN = re.compile(r'\s*(?:(?P<mark>[{};])|"(?P<string>[^"]*)"|(?P<word>[^\s"{};]+))')
+_APT_TRUE = ("yes", "true", "with", "on", "enable", "1")
+_APT_FALSE = ("no", "false", "without", "off", "disable", "0")
+
+
+def apt_reads(name: str) -> bool:
+    """Does apt read a file of this name in apt.conf.d? apt.conf(5): no extension, or ``conf``."""
+    return re.match(r"[\w-](?:[\w.-]*\.conf|[\w-]*)\Z", name, re.ASCII) is not None
+
+
+def apt_conf(files: Iterable[Tuple[str, str]]) -> List[Setting]:
+    """The settings of (path, text), in the order in which apt reads the files. Names in lower case: case is nothing.
+
+    Raises FleetopsError for what apt calls an error, for what leads to other files, and for the few constructs that
+    mean something else than they seem to: strings side by side, encoded characters in names, ``::`` for a name.
+    """
+    settings: List[Setting] = []
+    for source, text in files:
+        scopes: List[Tuple[str, ...]] = []
+        for statement in _statements(source, text):
+            _obey(settings, scopes, statement)
+    return settings
+
+
+def apt_bool(setting: Optional[Setting], default: bool) -> bool:
+    """As apt reads a truth value: what is none means the default."""
+    word = setting.value.lower() if setting is not None else ""
+    return True if word in _APT_TRUE else False if word in _APT_FALSE else default
+
+
+class _Statement(NamedTuple):
+    """What stands before a mark, one of ``{ ; }``: nothing, a value, or a name and a value."""
+
+    words: List[str]
+    mark: str
+    source: str
+    number: int
+    line: str
+
+    def wrong(self, what: str) -> FleetopsError:
+        return FleetopsError(f"'{self.source}' line {self.number}: {what}", path=self.source)
+
+
+def _statements(source: str, text: str) -> Iterator[_Statement]:
+    words: List[str] = []
+    comment = False
+    for number, raw in enumerate(text.split("\n"), 1):
+        line, comment = _without_comments(raw.strip(), comment)
+        here = _Statement(words, "", source, number, raw.strip())
+        for mark, word in _tokens(line, here):
+            if mark:
+                yield here._replace(words=words, mark=mark)
+                words = []
+            else:
+                words.append(word)
+    if words:
+        raise FleetopsError(f"'{source}' ends in the middle of a setting: {' '.join(words)}", path=source)
+
+
+def _tokens(line: str, here: _Statement) -> Iterator[Tuple[str, str]]:
+    """(mark, '') or ('', word)."""
+    at, beside = 0, False
+    while line[at:].strip():
+        found = _TOKEN.match(line, at)
+        if found is None:
+            raise here.wrong("a quotation mark is missing")
+        mark, string, word = found.groups()
+        if not mark and beside and not line[at].isspace():
+            raise here.wrong("two strings stand side by side")
+        if word and re.search(r"[%\[\]]", word):
+            raise here.wrong(f"a word with encoded characters: {word}")
+        yield mark or "", "" if mark else string if word is None else word
+        at, beside = found.end(), not mark
+
+
+def _obey(settings: List[Setting], scopes: List[Tuple[str, ...]], statement: _Statement) -> None:
+    """Change *settings* as a statement says; a block enters or leaves *scopes*."""
+    words, mark = statement.words, statement.mark
+    if len(words) > 2:
+        raise statement.wrong(f"more than a name and a value: {' '.join(words)}")
+    if mark == "{" and not words:
+        raise statement.wrong("a block has no name")
+    if words and (words[0] == "#clear" or (len(words) == 2 and words[0].startswith("#"))):
+        _clear(settings, scopes, statement)
+    elif words:
+        name = words[0] if len(words) == 2 or mark == "{" else ""
+        path = (scopes[-1] if scopes else ()) + _path(name, statement)
+        if len(words) == 2 or mark != "{":
+            settings.append(Setting(path, words[-1], statement.source, statement.line))
+        if mark == "{":
+            scopes.append(path)
+    if mark == "}" and scopes:
+        scopes.pop()
+
+
+def _clear(settings: List[Setting], scopes: List[Tuple[str, ...]], statement: _Statement) -> None:
+    """Take out a name and what is below it, as ``#clear`` does."""
+    if statement.words[0] != "#clear" or len(statement.words) != 2 or statement.mark != ";" or scopes:
+        raise statement.wrong(f"not understood: {' '.join(statement.words)}")
+    path = _path(statement.words[1], statement)
+    if not path[-1]:
+        raise statement.wrong("an item of a list cannot be cleared")
+    settings[:] = [setting for setting in settings if setting.path[: len(path)] != path]
+
+
+def _path(name: str, statement: _Statement) -> Tuple[str, ...]:
+    """``A::B`` as parts, in lower case; '' as the last one for an item of a list."""
+    parts = tuple(name.lower().split("::"))
+    if "" in parts[:-1]:
+        raise statement.wrong(f"a name with nothing before its '::': {name}")
+    return parts
+
+
+def _without_comments(line: str, comment: bool) -> Tuple[str, bool]:
+    """(line, whether a comment goes on behind it), in apt's own order: ``//`` ends a line within ``/* */`` as well."""
+    if comment:
+        _before, closed, line = line.partition("*/")
+        if not closed:
+            return "", True
+    for mark in _COMMENTS:
+        at = _outside_quotes(line, mark)
+        line = line if at is None else line[:at]
+    kept = ""
+    while True:
+        at = _outside_quotes(line, _COMMENT)
+        if at is None:
+            return kept + line, False
+        kept += line[:at]
+        _before, closed, line = line[at + 2 :].partition("*/")
+        if not closed:
+            return kept, True
+
+
+def _outside_quotes(line: str, mark: re.Pattern[str]) -> Optional[int]:
+    """Where a mark stands first that has an even number of quotation marks before it."""
+    for found in mark.finditer(line):
+        if line.count('"', 0, found.start()) % 2 == 0:
+            return found.start()
+    return None
+
+
+# --- dnf-automatic(8) --------------------------------------------------------------------------------
+
+# libdnf, conf/OptionBool.hpp
+_DNF_TRUE, _DNF_FALSE = ("1", "yes", "true", "on"), ("0", "no", "false", "off")
+
+
+def ini(source: str, text: str) -> List[Setting]:
+    """The settings of an ini file of dnf: paths are (section, name)."""
+    parser = configparser.ConfigParser(interpolation=None, strict=False, default_section="")
+    try:
+        parser.read_string(text)
+    except configparser.Error as error:
+        raise FleetopsError(f"'{source}': {' '.join(str(error).split())}", path=source) from error
+    return [
+        Setting((section, name), value.strip(), source, f"{name} = {value.strip()}")
+        for section in parser.sections()
+        for name, value in parser.items(section)
+    ]
+
+
+def dnf_bool(setting: Optional[Setting], default: bool) -> bool:
+    """As dnf reads a truth value. Raises FleetopsError for what it refuses."""
+    if setting is None:
+        return default
+    word = setting.value.lower()
+    if word not in (*_DNF_TRUE, *_DNF_FALSE):
+        raise FleetopsError(f"'{setting.source}': not a truth value: {setting.line}")
+    return word in _DNF_TRUE
+
+
+# --- systemd's configuration files (systemd.syntax(7)) -----------------------------------------------
+
+
+def systemd_conf(files: Iterable[Tuple[str, str]]) -> List[Setting]:
+    """The settings of (path, text), in the order in which systemd reads the files: paths are (section, name)."""
+    settings: List[Setting] = []
+    for source, text in files:
+        section = ""
+        for line in _continued(text):
+            header = re.match(r"\[(.+)\]\Z", line)
+            name, equals, value = line.partition("=")
+            if header:
+                section = header.group(1)
+            elif equals:
+                settings.append(Setting((section, name.strip()), value.strip(), source, line))
+    return settings
+
+
+def systemd_bool(settings: Iterable[Setting], *path: str) -> Tuple[Optional[bool], Optional[Setting]]:
+    """(truth value, its setting): the last one that is a truth value, since systemd passes over others. None: no such.
+
+    The words are those of systemd.syntax(7), whose case does not matter.
+    """
+    words = {
+        **dict.fromkeys(("1", "yes", "y", "true", "t", "on"), True),
+        **dict.fromkeys(("0", "no", "n", "false", "f", "off"), False),
+    }
+    found = [(words.get(one.value.lower()), one) for one in settings if one.path == path]
+    return next(((value, one) for value, one in reversed(found) if value is not None), (None, None))
+
+
+def drop_ins(directories: Sequence[str], listings: Sequence[Sequence[str]]) -> List[str]:
+    """Paths of drop-ins in the order in which systemd reads them. *directories* and their names, most important first.
+
+    By name across all directories; of one name, the most important directory's file alone counts.
+    """
+    chosen: Dict[str, str] = {}
+    for directory, names in zip(directories, listings):
+        for name in names:
+            if name.endswith(".conf") and not name.startswith("."):
+                chosen.setdefault(name, f"{directory}/{name}")
+    return [chosen[name] for name in sorted(chosen)]
+
+
+def _continued(text: str) -> Iterator[str]:
+    """Lines without comments, those joined that a backslash continues; comments between them do not end them."""
+    pending = ""
+    for raw in text.split("\n"):
+        line = raw.strip()
+        if line.startswith(("#", ";")):
+            continue
+        if line.endswith("\\"):
+            pending += line[:-1] + " "
+            continue
+        yield (pending + line).strip()
+        pending = ""
+    if pending:
+        yield pending.strip()
+
+
+# --- kured -------------------------------------------------------------------------------------------
+
+
+def option(argv: Sequence[str], name: str) -> Optional[str]:
+    """The value of ``--name=value`` or ``--name value`` on a command line, of several the last; None without one."""
+    found = None
+    for at, word in enumerate(argv):
+        if word.startswith(f"--{name}="):
+            found = word.split("=", 1)[1]
+        elif word == f"--{name}" and at + 1 < len(argv):
+            found = argv[at + 1]
+    return found
+
+
+class Mount(NamedTuple):
+    """A line of /proc/PID/mountinfo (proc(5)): what of which file system is where."""
+
+    device: str
+    root: str
+    point: str
+
+
+def mounts(text: str) -> List[Mount]:
+    """All mounts, in their order."""
+    rows = [line.split(" ") for line in text.splitlines()]
+    return [Mount(row[2], _unescaped(row[3]), _unescaped(row[4])) for row in rows if len(row) > 4]
+
+
+def outside(path: str, inner: Sequence[Mount], outer: Sequence[Mount]) -> Optional[str]:
+    """Where a file of a container is for the machine: by the mount that holds it there. None where none shows it."""
+    holding = [mount for mount in inner if _below(path, mount.point) is not None]
+    if not holding:
+        return None
+    # Of two at one point, the later covers the earlier.
+    mount = max(enumerate(holding), key=lambda pair: (len(pair[1].point), pair[0]))[1]
+    within = f"{mount.root.rstrip('/')}{_below(path, mount.point)}"
+    for other in outer:
+        rest = _below(within, other.root) if other.device == mount.device else None
+        if rest is not None:
+            return f"{other.point.rstrip('/')}{rest}"
+    return None
+
+
+def _below(path: str, folder: str) -> Optional[str]:
+    """The rest of a path behind a folder, with its slash; None where it is not below it."""
+    start = folder.rstrip("/") + "/"
+    return path[len(start) - 1 :] if path.startswith(start) else None
+
+
+def _unescaped(field: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found.group(1), 8)), field)
