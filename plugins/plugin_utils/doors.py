@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""How a pure function becomes a filter: its errors become Ansible's, its name stays."""
+"""How a pure function becomes a filter or a test: its errors become Ansible's, its name stays."""
 
 from __future__ import annotations
 
@@ -23,3 +23,7 @@ def as_filter(function: Callable[..., Any]) -> Callable[..., Any]:
             raise AnsibleFilterError(error.msg) from error
 
     return door
+
+
+# ansible-core has no error of its own for tests: its tests raise that of the filters, too.
+as_test = as_filter

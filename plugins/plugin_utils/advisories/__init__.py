@@ -264,7 +264,7 @@ def _range(value: Any) -> str:
 
 
 def _version(value: Any) -> str:
-    versions.deb_key(_text(value))
+    versions.key(_text(value))
     return _text(value)
 
 

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Kernel releases, versions and taint; the order of releases is measured against the real linux-version."""
+
 from __future__ import annotations
 
-import itertools
+import re
+import subprocess
+from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kernel
@@ -45,33 +49,200 @@ def test_flavour_and_series(release: str, flavour: str | None, series: str | Non
     assert (kernel.flavour(release), kernel.series(release)) == (flavour, series)
 
 
-def test_order_of_releases() -> None:
-    ordered = [
-        "5.15.0-91-generic",
-        "5.15.0-112-generic",
-        "6.1.0-rc7",
+# --- any release of a distribution ------------------------------------------------------------------
+
+NUMBER = st.integers(0, 2000).map(str)
+UPSTREAM = st.builds("{}.{}.{}".format, st.integers(3, 7), st.integers(0, 30), st.integers(0, 300))
+DEBIAN_FLAVOURS = [
+    "amd64",
+    "cloud-amd64",
+    "rt-amd64",
+    "arm64",
+    "cloud-arm64",
+    "686-pae",
+    "armmp",
+    "s390x",
+    "powerpc64le",
+]
+UBUNTU_FLAVOURS = [
+    *(
+        "generic",
+        "generic-64k",
+        "lowlatency",
+        "lowlatency-64k",
+        "aws",
+        "azure",
+        "azure-fde",
+        "gcp",
+        "gke",
+        "kvm",
+    ),
+    *("oracle", "ibm", "raspi", "oem", "nvidia", "nvidia-64k", "realtime", "hwe"),
+]
+RPM_FLAVOURS = [None, None, "rt", "64k", "debug", "64k-debug"]
+RPM_ARCHITECTURES = ["x86_64", "aarch64", "ppc64le", "s390x"]
+
+
+@st.composite
+def releases(draw: st.DrawFn) -> tuple[str, kernel.Release]:
+    """A release, and what it was put together from."""
+    upstream, one, other = draw(UPSTREAM), draw(NUMBER), draw(NUMBER)
+    series = upstream.rpartition(".")[0]
+    scheme = draw(st.sampled_from(["ubuntu", "debian", "suse", "rpm"]))
+    branch, architecture = "", None
+    kind: str | None
+    if scheme == "ubuntu":
+        upstream, abi, kind = f"{series}.0", one, draw(st.sampled_from(UBUNTU_FLAVOURS))
+        text = f"{upstream}-{abi}-{kind}"
+    elif scheme == "debian":
+        kind, age = draw(st.sampled_from(DEBIAN_FLAVOURS)), draw(st.integers(10, 15))
+        abi, branch = draw(
+            st.sampled_from(
+                [
+                    (one, ""),
+                    (f"+deb{age}", f"deb{age}"),
+                    (f"+deb{age}.{one}", f"deb{age}"),
+                    (f"0.deb{age}.{one}", f"0.deb{age}"),
+                    (f"0.bpo.{one}", "0.bpo"),
+                    ("+bpo", "bpo"),
+                    ("", ""),
+                ]
+            )
+        )
+        text = f"{upstream}{'' if abi[:1] in ('', '+') else '-'}{abi}-{kind}"
+    elif scheme == "suse":
+        kind = draw(st.sampled_from(["default", "azure", "rt", "64kb", "preempt"]))
+        branch = draw(st.sampled_from(["150300", "150500", "160000", "122"]))
+        abi = f"{branch}.{one}.{other}"
+        text = f"{upstream}-{abi}-{kind}"
+    else:
+        branch, dist = draw(
+            st.sampled_from(
+                [
+                    ("el8", "el8_10"),
+                    ("el9", "el9"),
+                    ("el9", "el9_6"),
+                    ("fc42", "fc42"),
+                    ("oe2203", "oe2203sp4"),
+                    ("oe1", "oe1"),
+                ]
+            )
+        )
+        kind, architecture = draw(st.sampled_from(RPM_FLAVOURS)), draw(st.sampled_from(RPM_ARCHITECTURES))
+        abi = (
+            draw(st.sampled_from([one, f"{one}.{other}.1", f"{one}.0.0.{other}", f"0.rc{one}"])) + f".{dist}"
+        )
+        text = f"{upstream}-{abi}.{architecture}{f'+{kind}' if kind else ''}"
+    return text, kernel.Release(upstream, abi, series, kind, scheme, branch, architecture)
+
+
+@settings(max_examples=2000)
+@given(releases())
+def test_a_release_is_taken_apart_into_what_it_was_made_of(made: tuple[str, kernel.Release]) -> None:
+    text, parts = made
+    assert kernel.parse_release(text) == parts
+    assert (kernel.flavour(text), kernel.series(text)) == (parts.flavour, parts.series)
+
+
+@given(releases(), st.text(min_size=1, max_size=80))
+def test_a_release_with_anything_in_it_is_another_or_none(
+    made: tuple[str, kernel.Release], extra: str
+) -> None:
+    text = made[0]
+    for at in (0, len(text) // 2, len(text)):
+        assert kernel.parse_release(text[:at] + extra + text[at:]) != made[1]
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_release_or_none(text: str) -> None:
+    found = kernel.parse_release(text)
+    assert found is None or text.startswith(found.upstream)
+    assert (kernel.flavour(text) is None) or found
+
+
+@pytest.mark.parametrize(
+    ("release", "flavour", "branch"),
+    [
+        ("4.18.0-553.16.1.rt7.357.el8_10.x86_64", "rt", "el8"),
+        ("5.14.0-284.11.1.rt14.296.el9_2.x86_64", "rt", "el9"),
+        ("5.15.0-206.153.7.1.el9uek.x86_64", "uek", "el9"),
+        ("6.4.12-1-default", "default", ""),
+        ("6.12.9+bpo-cloud-amd64", "cloud-amd64", "bpo"),
+    ],
+)
+def test_what_is_spelt_in_its_own_way(release: str, flavour: str, branch: str) -> None:
+    found = kernel.parse_release(release)
+    assert found
+    assert (found.flavour, found.branch) == (flavour, branch)
+
+
+@pytest.mark.parametrize(
+    "release",
+    [
+        "",
         "6.1.0",
-        "6.1.0-9-amd64",
-        "6.1.0-47-amd64",
-        "6.12.94+deb13-amd64",
-        "6.12.115+deb13-amd64",
-        "6.12.115+deb13.1-amd64",
-        "6.12.117+deb13-amd64",
-    ]
-    for earlier, later in itertools.combinations(ordered, 2):
-        assert kernel.release_key(earlier) < kernel.release_key(later), (earlier, later)
+        "6.1.0-47",
+        "6.18.44-own",
+        "6.5.3-060503-generic",  # no package of Ubuntu's archive
+        "6.1.0-47-amd64\n",
+        "\u0666.1.0-47-amd64",
+        "5.14.0-570.el9",
+        "5.15.0-112-" + "g" * 60,  # longer than uname can tell
+    ],
+)
+def test_what_no_distribution_spells_so(release: str) -> None:
+    assert kernel.parse_release(release) is None
 
 
-@given(st.integers(0, 999), st.integers(0, 999))
-def test_numbers_are_compared_as_numbers(one: int, other: int) -> None:
-    keys = [kernel.release_key(f"6.1.0-{number}-amd64") for number in (one, other)]
-    assert (keys[0] < keys[1]) == (one < other)
+# --- the order of releases --------------------------------------------------------------------------
+
+PIECES = [
+    "-rc",
+    "-trunk",
+    "-",
+    ".",
+    "+",
+    "+deb",
+    "~",
+    "_",
+    "0",
+    "7",
+    "9",
+    "10",
+    "47",
+    "112",
+    "a",
+    "rc",
+    "amd",
+]
+ANY = st.one_of(
+    releases().map(lambda made: made[0]),
+    st.lists(st.sampled_from(PIECES), min_size=1, max_size=9).map("".join),
+    st.builds("{}{}".format, UPSTREAM, st.lists(st.sampled_from(PIECES), max_size=5).map("".join)),
+)
 
 
-@given(st.text("0123456789.-+rcdebtrunkamd", max_size=20), st.text("0123456789.-+rcdebtrunkamd", max_size=20))
-def test_any_two_strings_can_be_ordered(one: str, other: str) -> None:
+def sign(one: str, other: str) -> int:
     first, second = kernel.release_key(one), kernel.release_key(other)
-    assert (first < second) + (first == second) + (first > second) == 1
+    return int(first > second) - int(first < second)
+
+
+@settings(max_examples=4000)
+@given(one=ANY, other=ANY)
+def test_the_order_is_that_of_linux_version(
+    linux_version: Callable[[str, str], int], one: str, other: str
+) -> None:
+    # Perl compares numbers as floating point.
+    assume(not re.search(r"\d{16}", f"{one} {other}"))
+    assert sign(one, other) == linux_version(one, other)
+
+
+@settings(max_examples=10)
+@given(st.lists(ANY, min_size=100, max_size=300, unique_by=kernel.release_key))
+def test_a_list_is_sorted_as_linux_version_sorts_it(some: list[str]) -> None:
+    assume(not any(re.search(r"\d{16}", one) for one in some))
+    done = subprocess.run(["linux-version", "sort", *some], check=True, capture_output=True, text=True)
+    assert sorted(some, key=kernel.release_key) == done.stdout.split()
 
 
 def test_taint_names() -> None:
@@ -115,3 +286,18 @@ def test_debian_version_of(form: str, release: str, build: str, version: str | N
 )
 def test_ubuntu_version_of(text: str, version: str | None) -> None:
     assert kernel.ubuntu_version_of(text) == version
+
+
+@pytest.mark.parametrize(
+    ("text", "upstream"),
+    [
+        ("Ubuntu 5.15.0-112.122-generic 5.15.149\n", "5.15.149"),
+        ("Ubuntu 6.8.0-45.45~22.04.1-generic 6.8.12", "6.8.12"),
+        ("Ubuntu 5.15.0-112.122-generic", None),
+        ("Ubuntu 5.15.0-112.122-generic 5.15", None),
+        ("Debian 6.1.0-47-amd64 6.1.170", None),
+        ("", None),
+    ],
+)
+def test_ubuntu_upstream_of(text: str, upstream: str | None) -> None:
+    assert kernel.ubuntu_upstream_of(text) == upstream
