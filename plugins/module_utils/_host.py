@@ -3,9 +3,9 @@
 # This module util is PRIVATE to the collection.
 """The one door to files and commands of a node.
 
-``Host()`` is the machine that this code runs on. ``Host(root=dir)`` is a captured directory tree, or the
-mounted disk of a dead node: the same readers serve both. What a tree cannot hold (the output of commands,
-what is in a directory and was left out, free space) stands in ``<root>/.fleetops.json``::
+``Host()`` is the machine that this code runs on. ``Host(root=dir)`` is what a node left behind: a captured tree, an
+unpacked sosreport, or the mounted disk: the same readers serve all. What a captured tree cannot hold (the output of
+commands, what is in a directory and was left out, free space) stands in ``<root>/.fleetops.json``::
 
     {"commands": {"ip -j -d addr": {"rc": 0, "stdout": "...", "stderr": ""}, "systemctl ...": {"missing": true}},
      "machine": "x86_64",
@@ -17,20 +17,35 @@ what is in a directory and was left out, free space) stands in ``<root>/.fleetop
      "links": {"/var/lib/dkms/zfs/kernel-6.1.0-47-amd64-x86_64": "/var/lib/dkms/zfs/2.1.11/6.1.0-47-amd64/x86_64"},
      "disks": {"/var/crash": {"total": 4000000000, "free": 3000000000}},
      "unreadable": {"/proc/iomem": "permission denied"},
+     "missing": ["/run/systemd/container"],
+     "time": "2026-11-24T11:01:21Z",
      "is_root": true}
+
+A path that is not there was not there on a live machine only. Elsewhere it is `Missing` where that is proved, and
+`Unreadable` else (:meth:`Host._doubt`):
+
+- captured: it is listed under ``missing``, or a directory that was listed does not have it. An older capture file, or
+  one that a person wrote, has no ``missing``: then what is not there was not there.
+- sosreport: the report's own manifest says that the directory was copied whole, or a command in the report shows it.
+- disk: all of it was mounted: neither /proc and its like, nor the mount points of its fstab that are empty.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import glob as _glob
+import io
 import json
 import os
 import posixpath
+import re
 import subprocess
 import tempfile
-from typing import Any, Optional, Sequence
+import time
+from typing import Any, BinaryIO, Optional, Sequence
 
+from ansible_collections.fleetops.kernel.plugins.module_utils import _sos
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
     FleetopsError,
     Missing,
@@ -38,6 +53,16 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
 )
 
 CAPTURE_FILE = ".fleetops.json"
+# What a Host can be. ``bare``: a directory that nothing shows to be a machine's.
+LIVE, CAPTURED, SOSREPORT, DISK, BARE = "live", "captured tree", "sosreport", "disk", "bare"
+OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
+# File systems of a running machine: none of them is on its disk.
+VIRTUAL = ("proc", "sys", "run", "dev")
+# Bytes. The largest that is read whole is a grub.cfg or modules.dep: some MiB.
+LARGEST = 32 << 20
+PIECE = 64 << 10
+# Who wrote last to these knows when a machine was last up: the clock that timesyncd keeps, logins, the journal.
+LAST_WRITTEN = ("/var/lib/systemd/timesync/clock", "/var/log/wtmp", "/var/log/syslog", "/var/log/messages")
 # Longer than any reading needs; an update-grub with many kernels, or a kdump initrd, takes minutes.
 COMMAND_TIMEOUT = 900
 
@@ -48,14 +73,44 @@ class Host:
     def __init__(self, root: str = "/") -> None:
         self.root = os.path.abspath(root)
         self.live = self.root == "/"
+        self.kind = LIVE
         self._captured: dict[str, Any] = {}
-        if not self.live:
-            if not os.path.isdir(self.root):
-                raise FleetopsError(f"The root to read from is not a directory: '{root}'", path=root)
-            capture = os.path.join(self.root, CAPTURE_FILE)
-            if os.path.exists(capture):
-                with open(capture, encoding="utf-8") as handle:
-                    self._captured = json.load(handle)
+        self._report: Optional[_sos.Report] = None
+        if self.live:
+            return
+        if not os.path.isdir(self.root):
+            raise FleetopsError(f"The root to read from is not a directory: '{root}'", path=root)
+        self._follow_one_report()
+        self.kind = self._recognised()
+        if self.kind == CAPTURED:
+            self._captured = self._capture_file()
+        elif self.kind == SOSREPORT:
+            self._report = _sos.Report(self._text)
+            self._captured = self._report.notes()
+
+    def require_a_machine(self) -> None:
+        """Raise FleetopsError when nothing shows that this directory is what a machine left behind."""
+        if self.kind == BARE:
+            raise FleetopsError(
+                f"'{self.root}' is nothing that a machine left behind: expected a captured tree (with {CAPTURE_FILE}), "
+                f"an unpacked sosreport (with {_sos.FOLDER[1:]} and {_sos.VERSION[1:]}), or a mounted disk (with "
+                f"{OS_RELEASE[0][1:]})",
+                path=self.root,
+            )
+
+    def time(self) -> Optional[str]:
+        """When a tree was as it is, in ISO 8601 and UTC; None when nothing says so, and for a live machine."""
+        if self.live or self._captured.get("time"):
+            return self._captured.get("time")
+        if self.kind == CAPTURED:
+            places: Sequence[str] = (f"/{CAPTURE_FILE}",)
+        else:
+            places = LAST_WRITTEN if self.kind == DISK else (_sos.VERSION,)
+        times = []
+        for path in places:
+            with contextlib.suppress(FleetopsError):
+                times.append(self._stat(path).st_mtime)
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(max(times))) if times else None
 
     # --- reading -----------------------------------------------------------------------------------
 
@@ -70,29 +125,52 @@ class Host:
         """The text of a file, undecodable bytes replaced. Raises Missing or Unreadable."""
         return self.read_bytes(path).decode("utf-8", errors="replace")
 
-    def read_bytes(self, path: str, offset: int = 0, size: int = -1) -> bytes:
-        """*size* bytes of a file (all by default) from *offset*; a negative offset counts from its end."""
+    def read_first(self, paths: Sequence[str]) -> Optional[str]:
+        """The text of the first of these files that is there, None when none is; Unreadable when nobody can tell."""
+        (path, *others) = paths
         try:
-            with open(self._real(path), "rb") as handle:
+            return self.read(path)
+        except Missing:
+            return self.read_first(others) if others else None
+        except Unreadable:
+            found = self.read_first(others) if others else None
+            if found is None:
+                raise
+            return found
+
+    def read_bytes(self, path: str, offset: int = 0, size: int = -1) -> bytes:
+        """*size* bytes of a file (all by default) from *offset*; a negative offset counts from its end.
+
+        A whole file of more than LARGEST bytes is an error: nothing that is read whole can be so large.
+        """
+        text = self._captured.get("texts", {}).get(path)
+        try:
+            with io.BytesIO(text.encode()) if text is not None else open(self._real(path), "rb") as handle:
                 if offset:
                     handle.seek(offset, os.SEEK_END if offset < 0 else os.SEEK_SET)
-                return handle.read(size)
+                data: bytes = handle.read(size) if size >= 0 else _all_of(handle)
         except OSError as error:
             raise self._why(path, error) from error
+        if size < 0 and len(data) > LARGEST:
+            raise FleetopsError(
+                f"'{path}' is larger than the {LARGEST} bytes that are read at most", path=path
+            )
+        return data
 
     def exists(self, path: str) -> bool:
         """Is there such a path? A directory that may not be searched is Unreadable, not False."""
         real = self._real(path)
-        if path in self._captured.get("exists", ()) or path in self._captured.get("sizes", {}):
+        if path in self._captured.get("exists", ()) or any(
+            path in self._captured.get(notes, {}) for notes in ("sizes", "listings", "texts")
+        ):
             return True
         try:
             os.stat(real)
-        except FileNotFoundError:
-            return False
         except OSError as error:
-            if error.errno == errno.ENOTDIR:
+            why = self._why(path, error)
+            if isinstance(why, Missing):
                 return False
-            raise self._why(path, error) from error
+            raise why from error
         return True
 
     def size(self, path: str) -> int:
@@ -119,16 +197,26 @@ class Host:
         if path in self._captured.get("listings", {}):
             return sorted(self._captured["listings"][path])
         try:
-            return sorted(name for name in os.listdir(real) if name != CAPTURE_FILE)
+            names = sorted(name for name in os.listdir(real) if name != CAPTURE_FILE)
         except OSError as error:
             raise self._why(path, error) from error
+        doubt = self._doubt_of_listing(path, names)
+        if doubt:
+            raise Unreadable(f"Cannot list '{path}': {doubt}", path=path)
+        return names
 
     def glob(self, pattern: str) -> list[str]:
-        """Paths that match, sorted. A directory that cannot be read looks empty: use listdir to know."""
+        """Paths that match, sorted. A directory that cannot be read looks empty: use listdir to know.
+
+        In a tree that does not hold all that could match, this is Unreadable.
+        """
         if self.live:
             return sorted(_glob.glob(pattern))
         if pattern in self._captured.get("globs", {}):
             return sorted(self._captured["globs"][pattern])
+        folder = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0] or "/"
+        with contextlib.suppress(Missing):
+            self.listdir(folder)
         found = _glob.glob(_glob.escape(self.root) + pattern)
         return sorted(path[len(self.root) :] for path in found)
 
@@ -143,7 +231,7 @@ class Host:
     def disk(self, path: str) -> tuple[int, int]:
         """(total, free to root) bytes of the file system that holds *path*."""
         if not self.live:
-            known = self._captured.get("disks", {}).get(path)
+            known = self._captured.get("disks", {}).get(path) or self._mount_of(path)
             if known is None:
                 raise Unreadable(f"The free space of '{path}' was not captured", path=path)
             return int(known["total"]), int(known["free"])
@@ -167,8 +255,11 @@ class Host:
         """The standard output of a command in the C locale. Any return code outside *ok* raises."""
         if not self.live:
             outcome = self._captured.get("commands", {}).get(" ".join(argv))
+            if outcome is None and self._report is not None:
+                outcome = self._report.run(argv)
             if outcome is None:
-                raise Unreadable(f"This is not a live machine, and '{' '.join(argv)}' was not captured")
+                lacks = "is not in this sosreport" if self._report is not None else "was not captured"
+                raise Unreadable(f"This is not a live machine, and '{' '.join(argv)}' {lacks}")
             if outcome.get("missing"):
                 raise Missing(f"The command '{argv[0]}' does not exist on this node", argv=list(argv))
             return self._checked(argv, outcome["rc"], outcome["stdout"], outcome["stderr"], ok)
@@ -319,9 +410,128 @@ class Host:
         except OSError as error:
             raise self._why(path, error) from error
 
-    @staticmethod
-    def _why(path: str, error: OSError) -> FleetopsError:
+    def _why(self, path: str, error: OSError) -> FleetopsError:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            doubt = self._doubt(path)
+            if doubt:
+                return Unreadable(f"Cannot tell whether there is '{path}': {doubt}", path=path)
             return Missing(f"'{path}' does not exist", path=path)
         hint = " (needs root)" if error.errno in (errno.EACCES, errno.EPERM) and os.geteuid() != 0 else ""
         return Unreadable(f"Cannot read '{path}': {error.strerror}{hint}", path=path)
+
+    # --- what a node left behind -------------------------------------------------------------------
+
+    def _text(self, path: str) -> str:
+        """What `read` gives, whatever a subclass makes of that: for the tree's own files."""
+        return Host.read_bytes(self, path).decode("utf-8", errors="replace")
+
+    def _follow_one_report(self) -> None:
+        """Step into the one folder that an archive of sos unpacks to."""
+        try:
+            names = [name for name in os.listdir(self.root) if not name.startswith(".")]
+        except OSError as error:
+            raise self._why(self.root, error) from error
+        below = [name for name in names if re.match(r"(sosreport|sos)-", name)]
+        if len(below) == 1 and len(names) == 1:
+            self.root = os.path.join(self.root, below[0])
+
+    def _recognised(self) -> str:
+        def there(path: str) -> bool:
+            return os.path.exists(self._real(path))
+
+        if os.path.lexists(os.path.join(self.root, CAPTURE_FILE)):
+            return CAPTURED
+        if there(_sos.FOLDER) and there(_sos.VERSION):
+            return SOSREPORT
+        return DISK if any(map(there, OS_RELEASE)) else BARE
+
+    def _capture_file(self) -> dict[str, Any]:
+        where = os.path.join(self.root, CAPTURE_FILE)
+        try:
+            notes = json.loads(self._text(f"/{CAPTURE_FILE}"))
+        except ValueError as error:
+            raise FleetopsError(f"'{where}' is not valid JSON: {error}", path=where) from error
+        if not isinstance(notes, dict):
+            raise FleetopsError(f"'{where}': expected a mapping, got {type(notes).__name__}", path=where)
+        return notes
+
+    def _doubt(self, path: str) -> Optional[str]:
+        """Why nothing follows from a path that is not in this tree; None when it was not on the machine either."""
+        if self.live:
+            return None
+        if self.kind in (DISK, BARE):
+            return self._doubt_of_disk(path)
+        if self.kind == CAPTURED and "missing" not in self._captured:
+            return None
+        places = {posixpath.normpath(path)}
+        with contextlib.suppress(FleetopsError):
+            places.add(self.resolve(path))
+        if any(self._is_proved(place) for place in places):
+            return None
+        return "it is not in this sosreport" if self._report is not None else "it was not captured"
+
+    def _is_proved(self, path: str) -> bool:
+        """Do the notes of a tree, or what it holds in whole, prove that there was no such path?"""
+        missing, listings = self._captured.get("missing", ()), self._captured.get("listings", {})
+        here = path
+        while here != "/":
+            parent, name = posixpath.split(here)
+            # Of /proc only the processes are listed.
+            unlisted = name not in listings.get(parent, (name,)) and (parent != "/proc" or name.isdigit())
+            if here in missing or unlisted:
+                return True
+            if os.path.isfile(os.path.join(self.root, parent[1:])):
+                return True
+            here = parent
+        return self._report is not None and self._report.whole(path)
+
+    def _doubt_of_disk(self, path: str) -> Optional[str]:
+        top = posixpath.normpath(path).split("/")[1]
+        if top in VIRTUAL:
+            return f"a disk does not hold /{top}, which is of a running machine"
+        if not os.path.isdir(self._real(f"/{top}")) and (self.kind == BARE or posixpath.dirname(path) != "/"):
+            return f"this tree has no /{top}"
+        for where in self._mount_points():
+            if path == where or path.startswith(f"{where}/"):
+                real = self._real(where)
+                if not os.path.isdir(real) or not os.listdir(real):
+                    return f"{where} is a file system of its own (etc/fstab), and not mounted here"
+        return None
+
+    def _mount_points(self) -> list[str]:
+        """Where the fstab of a disk mounts other file systems."""
+        try:
+            with open(self._real("/etc/fstab"), encoding="utf-8", errors="replace") as handle:
+                rows = [line.split() for line in handle.read(LARGEST).splitlines()]
+        except (OSError, FleetopsError):
+            return []
+        return [
+            row[1].rstrip("/")
+            for row in rows
+            if len(row) > 2 and not row[0].startswith("#") and row[1].startswith("/") and row[1] != "/"
+        ]
+
+    def _doubt_of_listing(self, path: str, names: Sequence[str]) -> Optional[str]:
+        """Why a directory of this tree may have held more; None when it did not."""
+        if self._report is not None:
+            return None if self._report.whole(path) else "this sosreport holds only a part of it"
+        if self.kind == CAPTURED:
+            return "it was not captured" if "missing" in self._captured else None
+        return None if self.live or names else self._doubt_of_disk(f"{path.rstrip('/')}/any")
+
+    def _mount_of(self, path: str) -> Optional[dict[str, int]]:
+        """The file system that holds a path, of those that are noted by their mount points."""
+        mounts: dict[str, dict[str, int]] = self._captured.get("mounts", {})
+        holds = [where for where in mounts if where == "/" or path == where or path.startswith(f"{where}/")]
+        return mounts[max(holds, key=len)] if holds else None
+
+
+def _all_of(handle: BinaryIO) -> bytes:
+    """All bytes, or one more than LARGEST. In pieces: /proc/sys has no memory for a reader with so large a buffer."""
+    pieces, total = [], 0
+    for piece in iter(lambda: handle.read(PIECE), b""):
+        pieces.append(piece)
+        total += len(piece)
+        if total > LARGEST:
+            break
+    return b"".join(pieces)

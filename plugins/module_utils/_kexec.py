@@ -8,10 +8,8 @@ The files moved in 6.19 (Documentation/ABI/testing/sysfs-kernel-kexec-kdump).
 
 from __future__ import annotations
 
-import contextlib
 from typing import Optional, Tuple
 
-from ansible_collections.fleetops.kernel.plugins.module_utils._errors import Missing
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 
 CRASH_LOADED = ("/sys/kernel/kexec/crash_loaded", "/sys/kernel/kexec_crash_loaded")
@@ -31,8 +29,7 @@ def crash_size(host: Host) -> int:
 
 def _read(host: Host, places: Tuple[str, ...]) -> Optional[str]:
     """The file in its new or its old place; None when the kernel was built without kexec."""
-    for place in places:
-        with contextlib.suppress(Missing):
-            return host.read(place)
-    host.listdir("/sys/kernel")  # Missing: not a running machine, so that nothing is known
-    return None
+    text = host.read_first(places)
+    if text is None:
+        host.listdir("/sys/kernel")  # Missing: not a running machine, so that nothing is known
+    return text

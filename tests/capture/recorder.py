@@ -13,6 +13,7 @@ import json
 import re
 import sys
 import tarfile
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -82,6 +83,8 @@ class Recorder(Host):
             "links": {},
             "trimmed": {},
             "unreadable": {},
+            "missing": [],
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
 
     def read_bytes(self, path: str, offset: int = 0, size: int = -1) -> bytes:
@@ -127,8 +130,7 @@ class Recorder(Host):
 
     def exists(self, path: str) -> bool:
         found = bool(self._noted(path, super().exists, path))
-        if found:
-            self.notes["exists"].append(path)
+        self.notes["exists" if found else "missing"].append(path)
         return found
 
     def size(self, path: str) -> int:
@@ -157,7 +159,9 @@ class Recorder(Host):
         return found
 
     def disk(self, path: str) -> tuple[int, int]:
-        total, free = super().disk(path)  # of a tree, what is not noted is unreadable: the path itself need not be
+        total, free = super().disk(
+            path
+        )  # of a tree, what is not noted is unreadable: the path itself need not be
         self.notes["disks"][path] = {"total": total, "free": free}
         return total, free
 
@@ -191,12 +195,19 @@ class Recorder(Host):
             reason = re.sub(rf"^Cannot read '{re.escape(path)}': ", "", error.msg)
             self.notes["unreadable"][path] = reason
             raise
+        except Missing:
+            self.notes["missing"].append(path)
+            raise
 
     def tree(self) -> dict[str, bytes]:
         """The files to write, the notes among them."""
         found = {path.lstrip("/"): data for path, data in self.files.items()}
         self.notes["exists"] = sorted({path for path in self.notes["exists"] if path not in self.files})
-        notes = {key: value for key, value in self.notes.items() if value not in ({}, [], None)}
+        self.notes["missing"] = sorted({*self.notes["missing"]})
+        # Without this key, nobody knows that all else was not asked for (see `_host`).
+        notes = {
+            key: value for key, value in self.notes.items() if key == "missing" or value not in ({}, [], None)
+        }
         found[CAPTURE_FILE] = json.dumps(notes, indent=1, sort_keys=True).encode() + b"\n"
         return found
 

@@ -86,14 +86,14 @@ def test_the_root_must_be_a_directory(tmp_path: Path) -> None:
 
 def test_missing_is_not_unreadable(tmp_path: Path) -> None:
     host = tree(tmp_path, {"/etc/file": "x"})
-    for path in ("/etc/other", "/no/such/folder/file", "/etc/file/below"):
+    for path in ("/etc/other", "/etc/no/such/file", "/etc/file/below"):
         with pytest.raises(Missing, match=f"'{path}' does not exist"):
             host.read(path)
         with pytest.raises(Missing):
             host.size(path)
         assert host.exists(path) is False
     with pytest.raises(Missing):
-        host.listdir("/no/such/folder")
+        host.listdir("/etc/no/such")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, which needs root")

@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _undo
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
-from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
+from ansible_collections.fleetops.kernel.plugins.module_utils._host import CAPTURE_FILE, Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Undo
 
 FILE = "/etc/default/file"
@@ -21,6 +21,7 @@ def host(tmp_path: Path) -> Host:
     boot_id = tmp_path / "proc/sys/kernel/random/boot_id"
     boot_id.parent.mkdir(parents=True)
     boot_id.write_text("11111111-2222-3333-4444-555555555555\n")
+    (tmp_path / CAPTURE_FILE).write_text("{}")  # what is not in this tree is not there
     return Host(str(tmp_path))
 
 

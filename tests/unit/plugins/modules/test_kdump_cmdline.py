@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _guard, _restore, _undo
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
-from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
+from ansible_collections.fleetops.kernel.plugins.module_utils._host import CAPTURE_FILE, Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result
 from ansible_collections.fleetops.kernel.plugins.module_utils._platform import debian
 from ansible_collections.fleetops.kernel.plugins.module_utils._readers import kdump
@@ -36,6 +36,7 @@ class Machine(Host):
     """Runs kdump-config on the tree."""
 
     def __init__(self, root: Path) -> None:
+        (root / CAPTURE_FILE).write_text("{}")  # what is not in this tree is not there
         super().__init__(str(root))
         self.ran: list[str] = []
         self.fails: list[bool] = []

@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _guard, _netlink, _undo
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
-from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
+from ansible_collections.fleetops.kernel.plugins.module_utils._host import CAPTURE_FILE, Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result
 from ansible_collections.fleetops.kernel.plugins.modules import stale_interfaces
 
@@ -40,6 +40,7 @@ class Machine(Host):
     """A tree with links."""
 
     def __init__(self, root: Path) -> None:
+        (root / CAPTURE_FILE).write_text("{}")  # what is not in this tree is not there
         super().__init__(str(root))
         self.devices = [ETH0, IPVS, FLANNEL]
         self.removed: list[str] = []

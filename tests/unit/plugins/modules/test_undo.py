@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _guard, _netlink, _undo
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
-from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
+from ansible_collections.fleetops.kernel.plugins.module_utils._host import CAPTURE_FILE, Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result
 from ansible_collections.fleetops.kernel.plugins.module_utils._platform import debian
 from ansible_collections.fleetops.kernel.plugins.modules import undo as module
@@ -29,6 +29,7 @@ class Machine(Host):
     """A tree whose platform and links are lists."""
 
     def __init__(self, root: Path) -> None:
+        (root / CAPTURE_FILE).write_text("{}")  # what is not in this tree is not there
         super().__init__(str(root))
         self.did: list[str] = []
         self.fails = ""
