@@ -14,6 +14,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV ANSIBLE_CONFIG ANSIBLE_COLLECTIONS_PATH ANSIBLE_INVENTORY
 
 LAB := $(or $(PYTHON),python3) tests/lab
+# Debian packages of the tools that unit tests ask: whether our orders are theirs, and what they say of real packages.
+JUDGES := rpm dnf createrepo-c linux-base
 # What `make test` runs, in this order. A word with a colon is `make target SCENARIO=name`.
 STAGES ?= setup unit lint build sanity docs molecule:incident
 
@@ -35,6 +37,7 @@ test:  ## all that CI runs, stage by stage, each with its seconds
 
 .PHONY: unit
 unit: setup  ## pure logic on captured fixtures, architecture rules (pytest; ARGS=… is passed on)
+	@sh tests/tools/need.sh $(JUDGES)
 	@.venv/bin/python -m pytest -n auto -q $(ARGS)
 
 .PHONY: lint
