@@ -175,17 +175,22 @@ class Host:
 
     def size(self, path: str) -> int:
         """The size of a file in bytes."""
-        known = self._captured.get("sizes", {}).get(self.resolve(path))
+        known = self._note_of("sizes", path)
         if known is not None:
             return int(known)
         return self._stat(path).st_size
 
     def mtime(self, path: str) -> float:
         """When a file was last written, in seconds since the epoch."""
-        known = self._captured.get("mtimes", {}).get(self.resolve(path))
+        known = self._note_of("mtimes", path)
         if known is not None:
             return float(known)
         return self._stat(path).st_mtime
+
+    def _note_of(self, what: str, path: str) -> Any:
+        """What a capture noted of a path: under the name that is asked for, or the one behind its links."""
+        notes = self._captured.get(what, {})
+        return notes[path] if path in notes else notes.get(self.resolve(path)) if notes else None
 
     def mode(self, path: str) -> int:
         """The permission bits of a file."""

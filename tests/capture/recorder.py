@@ -159,9 +159,8 @@ class Recorder(Host):
         return found
 
     def disk(self, path: str) -> tuple[int, int]:
-        total, free = super().disk(
-            path
-        )  # of a tree, what is not noted is unreadable: the path itself need not be
+        # Of a tree, what is not noted is unreadable: the path itself need not be.
+        total, free = super().disk(path)
         self.notes["disks"][path] = {"total": total, "free": free}
         return total, free
 
