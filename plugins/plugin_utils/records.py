@@ -14,12 +14,12 @@ from typing import Any, TypedDict
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Finding, OnPanic
-from ansible_collections.fleetops.kernel.plugins.plugin_utils import findings, verdict
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import findings, good, verdict
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings import policy
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.readings import NodeFacts
 
-PARTS = ("kernel", "kdump", "links")
+PARTS = ("kernel", "kdump", "links", "actors")
 FACT = "fleetops_"
 # Where the role assess registers its look at a node, and remediate what became of it.
 LOOK = "assess_look"
@@ -32,6 +32,7 @@ CHOICES = (
     "kernel_upgrade_package",
     policy.MINIMUM,
     policy.FLAVOURS,
+    good.POLICY,
 )
 
 
@@ -144,9 +145,24 @@ def plain(value: Any) -> Any:
 def _facts(variables: Mapping[str, Any]) -> NodeFacts | None:
     """What the look itself returned. The host's facts may be older, and count only where nobody registered a look."""
     look = variables.get(LOOK)
-    known = (variables if look is None else look).get("ansible_facts") or {}
+    return facts_in((variables if look is None else look).get("ansible_facts"))
+
+
+def facts_in(known: Any) -> NodeFacts | None:
+    """The facts of ours among ``ansible_facts``; None when there are none."""
+    known = known if isinstance(known, Mapping) else {}
     found: Any = {part: plain(known.get(FACT + part)) or None for part in PARTS}
     return found if any(found.values()) else None
+
+
+def facts_read(known: Any) -> NodeFacts:
+    """The facts of ours that a caller gives. Raises FleetopsError when there are none."""
+    found = facts_in(known)
+    if found is None:
+        raise FleetopsError(
+            "The node was not read: expected the ansible_facts that fleetops.kernel.node_facts returned"
+        )
+    return found
 
 
 def _words(message: Any) -> str:

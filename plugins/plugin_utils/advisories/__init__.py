@@ -13,26 +13,37 @@ The keys of a file, and what they mean:
 ``breaks_kdump``
     Whether a node with this kernel may fail to take its dump, however large the reservation is.
 ``affects``
-    Rows of ``distro``, ``codename``, ``source`` (the source package), ``flavours``, ``releases`` (globs of
-    ``uname -r``) and ``versions`` (bounds of the package's version, in dpkg's order). ``distro`` and one of
-    ``releases`` and ``versions`` must be there; what is left out fits all. One fitting row is enough.
+    Rows of ``distro`` (the ``ID`` of os-release; a name or a list of those that share the kernel), ``codename``,
+    ``source`` (the source package), ``flavours``, ``releases`` (globs of ``uname -r``) and ``versions`` (bounds of the
+    package's version, in dpkg's order or in rpm's, by the distribution). ``distro`` and one of ``releases`` and
+    ``versions`` must be there; what is left out fits all. One fitting row is enough. A rebuild for an older release,
+    such as ``5.15.0-112.122~20.04.1``, counts as the upload that it is. Kernels without a mark of their flavour, as
+    those of Red Hat, are of the flavour ``plain``.
 ``conditions``
-    Facts that must hold as well. This version of the collection judges none yet: the list must be empty.
+    Facts of the node that must all hold as well, a mapping of one key each; a list of values means any of them:
+    ``module`` (it is loaded), ``file_system`` (one of that type is mounted from a device or a server), ``driver`` (a
+    device is bound to it), ``cpu_vendor``, ``architecture`` (as ``uname -m`` says) and ``iommu`` (true: one is in use).
+    A fact that is unknown counts as met, and the finding says so; a condition that is not met makes the node ok.
+    What is built into the kernel never stands among the loaded modules: ask for a ``module`` only where the named
+    kernels build it as one, else for the file system or the driver, which are seen either way.
 ``good``
-    Kernels to go to, the first that fits a node's flavour is taken: ``release`` or ``package``, with ``version``
-    (its package version) and ``because``; ``distro`` and ``codename`` limit it. An entry of ``version`` alone says
-    from where on a kernel is good, and installs nothing.
+    Kernels to go to, as candidates for the one that is good against all advisories (see `good`): ``release`` or
+    ``package``, with ``version`` (its package version) and ``because``; ``distro`` and ``codename`` limit it. An entry
+    of ``version`` alone says from where on a kernel is good. The end of a range is a candidate by itself.
 ``references``
     Where to read on.
 ``vectors``
-    Kernels (``distro``, ``codename``, ``source``, ``version``, ``release``; one left out is unknown) with the
-    ``status`` that this file must give them: affected, ok, unknown or silent. They are tried each time it is loaded.
+    Kernels (``distro``, ``codename``, ``source``, ``version``, ``release``; one left out is unknown) on a node with
+    ``facts`` (``modules``, ``file_systems``, ``drivers``: lists; ``cpu_vendor``, ``architecture``, ``iommu``; one left
+    out is unknown), with the ``status`` that this file must give them: affected, ok, unknown or silent. They are tried
+    each time it is loaded.
 
 This is the one file of `plugin_utils` that reads files for the findings.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -65,7 +76,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
 def load(dirs: str | Sequence[str] = ()) -> list[Advisory]:
     """Ours, and those of the site's folders. Raises FleetopsError with file, key and what was expected."""
-    found = _folder(OURS)
+    found = dict(_folder(OURS))
     sites: dict[str, str] = {}
     # With -e a list is one text, as Ansible's own list options take it.
     for folder in dirs.split(",") if isinstance(dirs, str) else dirs:
@@ -94,7 +105,7 @@ def parse(text: str, path: str) -> Advisory:
     return advisory
 
 
-def _folder(folder: str) -> dict[str, Advisory]:
+def _folder(folder: str) -> Mapping[str, Advisory]:
     host = Host()
     try:
         names = host.listdir(folder)
@@ -102,12 +113,20 @@ def _folder(folder: str) -> dict[str, Advisory]:
         raise FleetopsError(
             f"The folder of advisories '{folder}' cannot be read: {error.msg}", path=folder
         ) from error
-    found = {}
-    for name in names:
-        if name.endswith((".yml", ".yaml")) and not name.startswith("."):
-            advisory = parse(host.read(os.path.join(folder, name)), os.path.join(folder, name))
-            found[advisory["id"]] = advisory
-    return found
+    paths = [
+        os.path.join(folder, name)
+        for name in names
+        if name.endswith((".yml", ".yaml")) and not name.startswith(".")
+    ]
+    stats = [(path, os.stat(path)) for path in paths]
+    return _read(tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats))
+
+
+@functools.lru_cache(maxsize=32)
+def _read(files: tuple[tuple[str, int, int], ...]) -> Mapping[str, Advisory]:
+    """The advisories of files, read once as long as these are the same (path, time, size)."""
+    found = [parse(Host().read(path), path) for path, _time, _size in files]
+    return {advisory["id"]: advisory for advisory in found}
 
 
 # --- the schema --------------------------------------------------------------------------------------
@@ -124,7 +143,7 @@ def _advisory(document: Any, path: str) -> Any:
             "symptom": _text,
             "breaks_kdump": _bool,
             "affects": _list_of(_affects, at_least=1),
-            "conditions": _no_conditions,
+            "conditions": _list_of(_condition),
             "good": _list_of(_good),
             "confidence": _text,
             "references": _list_of(_text),
@@ -148,26 +167,28 @@ def _advisory(document: Any, path: str) -> Any:
 
 def _affects(value: Any) -> Any:
     keys = {
-        "distro": _text,
+        "distro": _texts,
         "codename": _text,
         "source": _text,
         "flavours": _list_of(_text, at_least=1),
         "releases": _list_of(_text, at_least=1),
-        "versions": _range,
+        "versions": _text,
     }
     row = _mapping(value, "a row", keys, optional=tuple(keys)[1:])
     if row["releases"] is None and row["versions"] is None:
         raise FleetopsError("expected 'releases' or 'versions', or both")
+    if row["versions"] is not None:
+        _named("versions", matching.bounds_of, row["versions"], _one_order(row["distro"])[0])
     return row
 
 
 def _good(value: Any) -> Any:
     keys = {
-        "distro": _text,
+        "distro": _texts,
         "codename": _text,
         "release": _release,
         "package": _package,
-        "version": _version,
+        "version": _text,
         "because": _text,
     }
     row = _mapping(value, "an entry", keys, optional=tuple(keys))
@@ -178,6 +199,18 @@ def _good(value: Any) -> Any:
     return row
 
 
+def _condition(value: Any) -> Any:
+    keys: dict[str, Check] = {
+        **dict.fromkeys(matching.CONDITIONS, _texts),
+        "iommu": lambda given: [_bool(given)],
+    }
+    row = _mapping(value, "a condition", keys, optional=tuple(keys))
+    given = [(key, wanted) for key, wanted in row.items() if wanted is not None]
+    if len(given) != 1:
+        raise FleetopsError(f"expected exactly one key of {', '.join(keys)}, got {len(given)}")
+    return {"key": given[0][0], "wanted": given[0][1]}
+
+
 def _vector(value: Any) -> Any:
     keys = {
         "distro": _text,
@@ -185,9 +218,24 @@ def _vector(value: Any) -> Any:
         "source": _text,
         "version": _text,
         "release": _text,
+        "facts": _facts,
         "status": _one_of(STATUSES),
     }
-    return _mapping(value, "a vector", keys, optional=tuple(keys)[:-1])
+    row = _mapping(value, "a vector", keys, optional=tuple(keys)[:-1])
+    row["facts"] = row["facts"] or {}
+    return row
+
+
+def _facts(value: Any) -> Any:
+    keys = {
+        "modules": _list_of(_text),
+        "file_systems": _list_of(_text),
+        "drivers": _list_of(_text),
+        "cpu_vendor": _text,
+        "architecture": _text,
+        "iommu": _bool,
+    }
+    return _mapping(value, "the facts", keys, optional=tuple(keys))
 
 
 def _mapping(
@@ -243,6 +291,12 @@ def _text(value: Any) -> str:
     return value.strip()
 
 
+def _texts(value: Any) -> list[str]:
+    """A text, or a list of texts."""
+    found: list[str] = _list_of(_text, at_least=1)(value) if isinstance(value, list) else [_text(value)]
+    return found
+
+
 def _bool(value: Any) -> bool:
     if not isinstance(value, bool):
         raise FleetopsError(f"expected true or false, got {_kind(value)}")
@@ -258,18 +312,23 @@ def _one_of(allowed: Sequence[str]) -> Check:
     return check
 
 
-def _range(value: Any) -> str:
-    versions.parse_range(_text(value))
-    return _text(value)
+def _one_order(distros: Sequence[str]) -> Sequence[str]:
+    """*distros*, whose package versions are ordered in one way."""
+    orders = {_named("distro", versions.order_of, distro) for distro in distros}
+    if len(orders) > 1:
+        raise FleetopsError("key 'distro': expected distributions whose package versions have one order")
+    return distros
 
 
-def _version(value: Any) -> str:
-    versions.key(_text(value))
-    return _text(value)
+def _named(key: str, check: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return check(*arguments)
+    except FleetopsError as error:
+        raise FleetopsError(f"key '{key}': {error.msg}") from error
 
 
 def _release(value: Any) -> str:
-    if rules.flavour(_text(value)) is None:
+    if rules.parse_release(_text(value)) is None:
         raise FleetopsError(f"expected a release as uname -r shows it, with its flavour, got '{value}'")
     return _text(value)
 
@@ -277,16 +336,10 @@ def _release(value: Any) -> str:
 def _package(value: Any) -> str:
     if (
         not _text(value).startswith("linux-image-")
-        or rules.flavour(value.partition("linux-image-")[2]) is None
+        or rules.parse_release(value.partition("linux-image-")[2]) is None
     ):
         raise FleetopsError(f"expected the package of a kernel image, linux-image-<release>, got '{value}'")
     return _text(value)
-
-
-def _no_conditions(value: Any) -> list[Any]:
-    if value != []:
-        raise FleetopsError("expected an empty list: this version of the collection judges no conditions yet")
-    return []
 
 
 def _kind(value: Any) -> str:
@@ -302,28 +355,34 @@ def _kind(value: Any) -> str:
 
 def _consistent(advisory: Advisory) -> None:
     for number, vector in enumerate(advisory["vectors"]):
-        said = matching.say(advisory, subject_of_vector(vector))
+        said = matching.say(advisory, subject_of_vector(vector), matching.traits(vector["facts"]))
         if said != vector["status"]:
             raise FleetopsError(
                 f"key 'vectors[{number}].status': expected '{vector['status']}', its own rows say '{said}'"
             )
     for number, good in enumerate(advisory["good"]):
         for row in advisory["affects"]:
-            where: matching.Subject = {
-                "distro": row["distro"],
-                "codename": row["codename"],
-                "source": row["source"],
-                "version": None,
-                "release": None,
-                "flavour": None,
-            }
-            candidate = matching.candidate_of(good, where)
-            if candidate is None:
-                continue
-            if matching.say(advisory, candidate) == matching.AFFECTED:
-                raise FleetopsError(
-                    f"key 'good[{number}]': expected a kernel that is not itself affected: {matching.describe(row)}"
-                )
+            for distro in set(row["distro"]) & set(good["distro"] or row["distro"]):
+                _good_is_good(advisory, number, row, distro)
+
+
+def _good_is_good(advisory: Advisory, number: int, row: matching.Affects, distro: str) -> None:
+    good = advisory["good"][number]
+    if good["version"]:
+        _named(f"good[{number}].version", versions.key, good["version"], versions.order_of(distro))
+    where: matching.Subject = {
+        "distro": distro,
+        "codename": row["codename"],
+        "source": row["source"],
+        "version": None,
+        "release": None,
+        "flavour": None,
+    }
+    candidate = matching.candidate_of(good, where)
+    if candidate is not None and matching.say(advisory, candidate) == matching.AFFECTED:
+        raise FleetopsError(
+            f"key 'good[{number}]': expected a kernel that is not itself affected: {matching.describe(row)}"
+        )
 
 
 def subject_of_vector(vector: Vector) -> matching.Subject:
@@ -335,5 +394,5 @@ def subject_of_vector(vector: Vector) -> matching.Subject:
         "source": vector["source"],
         "version": vector["version"],
         "release": release,
-        "flavour": rules.flavour(release) if release else None,
+        "flavour": matching.flavour_of(release) if release else None,
     }

@@ -4,9 +4,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kernel as kernel_rules
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Finding, KernelFacts, Remedy
-from ansible_collections.fleetops.kernel.plugins.plugin_utils import matching, readings
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import good, matching, readings
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings.case import (
     LOW,
     Case,
@@ -22,49 +21,69 @@ def known_bad(case: Case) -> list[Finding]:
     kernel = case["facts"]["kernel"]
     if kernel is None:
         return [not_read("kernel-known-bad", "advisories", "kernel")]
-    subject = matching.subject_of(kernel)
-    said = [(advisory, matching.say(advisory, subject)) for advisory in case["advisories"]]
-    found = [
-        _advised(case, kernel, subject, advisory, what) for advisory, what in said if what != matching.SILENT
+    subject, node = matching.subject_of(kernel), matching.traits_of(kernel)
+    said = [(advisory, matching.judge(advisory, subject, node)) for advisory in case["advisories"]]
+    named = any(answer.status == matching.AFFECTED for _advisory, answer in said)
+    # One search for all findings of a node: they must agree on where to go.
+    found = good.weigh(kernel, case["advisories"], case["vars"].get(good.POLICY) or "") if named else None
+    findings = [
+        _advised(case, kernel, subject, advisory, answer, found)
+        for advisory, answer in said
+        if answer.status != matching.SILENT
     ]
-    if not found:
+    if not findings:
         name = f"{subject['distro'] or 'unknown'} {subject['codename'] or ''}".strip()
         reason = f"none of the {len(said)} advisories speaks of {kernel['release']} of {name}"
-        found = [finding("kernel-known-bad", "advisories", "ok", LOW, reason, readings.running(kernel))]
-    return found
+        findings = [finding("kernel-known-bad", "advisories", "ok", LOW, reason, readings.running(kernel))]
+    return findings
 
 
-def _advised(
-    case: Case, kernel: KernelFacts, subject: matching.Subject, advisory: Advisory, what: str
+def _advised(  # what the rule knows
+    case: Case,
+    kernel: KernelFacts,
+    subject: matching.Subject,
+    advisory: Advisory,
+    answer: matching.Answer,
+    found: good.Weighed | None,
 ) -> Finding:
     source, version = subject["source"] or "source unknown", subject["version"]
     name = f"{kernel['release']} ({f'{source} {version}' if version else 'package unknown'})"
+    title = sentence(advisory["title"])
     evidence = readings.running(kernel)
+    if answer.row:
+        evidence += [{"source": f"advisory {advisory['id']}", "text": matching.describe(answer.row)}]
     remedy: Remedy | None = None
-    if what == matching.AFFECTED:
-        row = matching.row_of(advisory, subject)
-        evidence += [{"source": f"advisory {advisory['id']}", "text": matching.describe(row)}] if row else []
-        reason = f"{name} is named: {sentence(advisory['title'])}"
+    if answer.status == matching.AFFECTED and found is not None:
+        reason = f"{name} is named: {title}"
         if advisory["breaks_kdump"]:
             reason += "; its dump may fail as well"
-        remedy, cure = _kernel_remedy(case, kernel, subject, advisory)
-        reason += cure
-    elif what == matching.UNKNOWN:
+        remedy, cure = _kernel_remedy(case, kernel, subject, advisory, found)
+        reason += _assumed(answer) + cure
+    elif answer.status == matching.UNKNOWN:
         asked = ["distro", "package", "release"]
         asked += ["flavour"] if any(row["flavours"] for row in advisory["affects"]) else []
         whys = [readings.why(kernel, path) for path in asked if kernel[path] is None]  # type: ignore[literal-required]
         why = "; ".join(dict.fromkeys(whys)) or "its codename or its source package is unknown"
-        reason = f"cannot tell whether {name} is meant by: {sentence(advisory['title'])} ({why})"
+        reason = f"cannot tell whether {name} is meant by: {title} ({why}){_assumed(answer)}"
+    elif answer.unmet:
+        reason = f"does not concern this node, because {' and '.join(answer.unmet)}: {title}"
     else:
-        reason = f"{name} is outside what is named in: {sentence(advisory['title'])}"
-    return finding("kernel-known-bad", advisory["id"], what, advisory["severity"], reason, evidence, remedy)
+        reason = f"{name} is outside what is named in: {title}"
+    return finding(
+        "kernel-known-bad", advisory["id"], answer.status, advisory["severity"], reason, evidence, remedy
+    )
+
+
+def _assumed(answer: matching.Answer) -> str:
+    """Conditions that nobody could judge."""
+    return "".join(f"; it is unknown {words}, which counts as so" for words in answer.assumed)
 
 
 def _kernel_remedy(
-    case: Case, kernel: KernelFacts, subject: matching.Subject, advisory: Advisory
+    case: Case, kernel: KernelFacts, subject: matching.Subject, advisory: Advisory, found: good.Weighed
 ) -> tuple[Remedy | None, str]:
     """(remedy, what the reason adds): none where the boot loader would never take the kernel."""
-    wanted, why = _wanted_kernel(case, kernel, subject, advisory)
+    wanted, why = _wanted_kernel(case, kernel, subject, advisory, found)
     if wanted is None:
         return None, why
     entry = kernel["next_boot"]
@@ -80,29 +99,22 @@ def _kernel_remedy(
 
 
 def _wanted_kernel(
-    case: Case, kernel: KernelFacts, subject: matching.Subject, advisory: Advisory
+    case: Case, kernel: KernelFacts, subject: matching.Subject, advisory: Advisory, found: good.Weighed
 ) -> tuple[dict[str, str] | None, str]:
-    """The role's variables, and what the reason adds: the site's own choice, what boots next, the advisory's kernel."""
+    """The role's variables, and what the reason adds: the site's choice, what boots next, the best known."""
     for key in ("kernel_upgrade_release", "kernel_upgrade_package"):
         if case["vars"].get(key):
             return {key: case["vars"][key]}, ""
     pending = _pending(case, kernel, subject)
     if pending is not None:
         return {"kernel_upgrade_release": pending}, f" ({pending} boots next: a reboot cures it)"
-    good = matching.good_for(advisory, subject, case["advisories"])
-    if good is not None:
-        key = "release" if good["release"] else "package"
-        return {f"kernel_upgrade_{key}": good[key]}, ""  # type: ignore[literal-required]
-    named = [
-        matching.release_of(entry) or f"version {entry['version']} and newer" for entry in advisory["good"]
-    ]
-    if not named:
-        return None, " (the advisory names no good kernel: set kernel_upgrade_release)"
-    flavour = subject["flavour"] or "unknown"
-    return None, (
-        f" (of the good kernels {', '.join(named)} none is of the flavour '{flavour}' and free of other advisories: "
-        "set kernel_upgrade_release)"
-    )
+    lines = good.because(found)
+    if found.chosen is None:
+        return None, f" ({'; '.join(lines)}; set kernel_upgrade_release)"
+    # The cure that this very advisory names may be named by others.
+    out = [one for one in good.fixes_of(advisory, found, kernel) if one.out is not None]
+    why = f" (not to {out[0].name}: {out[0].out}; to {lines[0]})" if out else f" (to {lines[0]})"
+    return {"kernel_upgrade_release": found.chosen.release}, why
 
 
 def _pending(case: Case, kernel: KernelFacts, subject: matching.Subject) -> str | None:
@@ -112,7 +124,7 @@ def _pending(case: Case, kernel: KernelFacts, subject: matching.Subject) -> str 
         return None
     release = entry["release"]
     found = next((one for one in kernel["installed"] or [] if one["release"] == release), None)
-    if found is None or not found["bootable"] or kernel_rules.flavour(release) != subject["flavour"]:
+    if found is None or not found["bootable"] or matching.flavour_of(release) != subject["flavour"]:
         return None
     package = found["package"]
     candidate: matching.Subject = {
@@ -121,5 +133,6 @@ def _pending(case: Case, kernel: KernelFacts, subject: matching.Subject) -> str 
         "version": package["version"] if package else None,
         "source": matching.source_of(package["source"]) if package else None,
     }
-    said = {matching.say(advisory, candidate) for advisory in case["advisories"]}
+    node = matching.traits_of(kernel)
+    said = {matching.say(advisory, candidate, node) for advisory in case["advisories"]}
     return None if said & {matching.AFFECTED, matching.UNKNOWN} else release

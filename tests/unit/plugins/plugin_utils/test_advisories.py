@@ -48,17 +48,111 @@ def test_each_of_ours_has_sources_and_vectors_of_every_kind(path: Path) -> None:
 def test_each_vector_of_ours_is_judged_as_it_says(path: Path) -> None:
     found = advisories.parse(path.read_text(), str(path))
     for vector in found["vectors"]:
-        assert matching.say(found, advisories.subject_of_vector(vector)) == vector["status"], vector
+        node = matching.traits(vector["facts"])
+        assert matching.say(found, advisories.subject_of_vector(vector), node) == vector["status"], vector
 
 
-def test_the_incident_is_cured_by_more_than_what_its_operators_took(ours: list[matching.Advisory]) -> None:
-    (found,) = [one for one in ours if one["id"] == "ubuntu-5.15.0-91"]
-    node = subject(distro="ubuntu", codename="jammy", release="5.15.0-91-generic", flavour="generic")
-    node["version"] = "5.15.0-91.101"
-    good = matching.good_for(found, node, ours)
-    assert good is not None
-    assert good["release"] == "5.15.0-204-generic"
-    assert "5.15.0-112.122" in str(good["because"])
+# What the table of the study names (domain.md B.2): the row, and the one version that each end must be.
+TABLE = {
+    "lp2118407": ("5.15.0-144.157", "5.15.0-153.163"),
+    "lp2117395": ("5.15.0-144.157", "5.15.0-152.162"),
+    "lp2089318": (None, "5.15.0-140.150"),
+    "lp2103564": (None, "5.15.0-140.150"),
+    "lp2112440": (None, "5.15.0-144.157"),
+    "lp2060780": ("5.15.0-102.112", "5.15.0-105.115"),
+    "lp2068738": ("5.15.0-111.121", "5.15.0-116.126"),
+    "lp2036675": ("5.15.0-85.95", "5.15.0-86.96"),
+    "lp2034447": ("5.15.0-85.95", "5.15.0-86.96"),
+    "lp2032176": ("5.15.0-79", "5.15.0-85.95"),
+    "lp2153556": ("6.8.0-117", "6.8.0-130.130"),
+    "lp2158377": (None, "6.8.0-136.136"),
+    "lp2089306": (None, "6.8.0-146.146"),
+    "lp2163062": (None, "7.0.0-38.38"),
+    "lp2166838": (None, "7.0.0-41.41"),
+    "lp1959665": ("5.4.0-97.110", "5.4.0-99.112"),
+    "lp1956575": ("5.4.0-92.103", "5.4.0-94.106"),
+    "lp1978719": ("5.4.0-117.132", "5.4.0-122.138"),
+    "lp1894780": ("5.4.0-47", "5.4.0-49.53"),
+    "lp1895109": ("5.4.0-45", "5.4.0-48.52"),
+    "lp1922738": (None, "5.4.0-73.82"),
+    "lp1948862": (None, "5.4.0-91.102"),
+    "lp1967924": ("5.13.0-45.50", "5.13.0-51.58~20.04.1"),
+    "lp2042573": (None, "6.5.0-14.14~22.04.1"),
+    "deb1057843": ("6.1.64-1", "6.1.66-1"),
+    "deb1057967": ("6.1.66-1", "6.1.67-1"),
+    "deb1057790": (None, "6.1.66-1"),
+    "deb1071562": (None, "6.1.129-1"),
+    "deb1099138": (None, "6.1.129-1"),
+    "deb1060005": (None, "6.1.76-1"),
+    "deb1116358": (None, "6.12.57-1"),
+    "deb1135599": ("6.1.170-1", "6.1.170-2"),
+    "rhel-108138": ("5.14.0-570.33.1.el9_6", "5.14.0-570.35.1.el9_6"),
+    "rhel-33001": ("5.14.0-284.64.1.el9_2", "5.14.0-284.66.1.el9_2"),
+    "bz1507149": (None, "3.10.0-1075.el7"),
+    # No fix is known: 354 was good, 362 was bad.
+    "bz2234390": (None, None),
+    "bz2047242": (None, None),
+    "ubuntu-5.15.0-91": ("5.15.0-91.101", "5.15.0-112.122"),
+}
+
+
+def test_the_catalogue_has_every_row_of_the_table(ours: list[matching.Advisory]) -> None:
+    assert {one["id"] for one in ours} == set(TABLE)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_ends_of_a_range_are_those_of_the_table(ours: list[matching.Advisory], name: str) -> None:
+    (found,) = [one for one in ours if one["id"] == name]
+    row = found["affects"][0]
+    bounds = dict(matching.bounds_of(str(row["versions"]), row["distro"][0]))
+    first, fixed = TABLE[name]
+    if first:
+        assert bounds[">="] == first
+    elif ">=" in bounds:  # open below, within the series
+        assert bounds[">="].endswith("-0") or name == "bz2047242"
+    if fixed:
+        assert bounds["<"] == fixed
+
+
+def test_each_condition_of_ours_is_tried_met_not_met_and_unknown(ours: list[matching.Advisory]) -> None:
+    for found in ours:
+        if not found["conditions"]:
+            continue
+        met = matching.judge(found, *_vector(found, "affected", facts=True))
+        unmet = matching.judge(found, *_vector(found, "ok", facts=True))
+        unknown = matching.judge(found, *_vector(found, "affected", facts=False))
+        assert (met.status, met.assumed) == ("affected", ())
+        assert (unmet.status, bool(unmet.unmet)) == ("ok", True)
+        assert (unknown.status, len(unknown.assumed)) == ("affected", len(found["conditions"]))
+
+
+def _vector(
+    advisory: matching.Advisory, status: str, facts: bool
+) -> tuple[matching.Subject, matching.Traits]:
+    vector = next(
+        one for one in advisory["vectors"] if one["status"] == status and bool(one["facts"]) is facts
+    )
+    return advisories.subject_of_vector(vector), matching.traits(vector["facts"])
+
+
+def test_what_breaks_kdump_says_so(ours: list[matching.Advisory]) -> None:
+    assert {one["id"] for one in ours if one["breaks_kdump"]} == {
+        "ubuntu-5.15.0-91",
+        "lp1922738",
+        "lp1948862",
+        "lp2163062",
+    }
+
+
+def test_the_catalogue_is_read_once(tmp_path: Path) -> None:
+    (tmp_path / "x.yml").write_text(GOOD)
+    first = {one["id"]: one for one in advisories.load([str(tmp_path)])}
+    again = {one["id"]: one for one in advisories.load([str(tmp_path)])}
+    assert all(first[name] is again[name] for name in first)
+    (tmp_path / "x.yml").write_text(GOOD.replace("title: t", "title: another"))
+    changed = {one["id"]: one for one in advisories.load([str(tmp_path)])}
+    assert changed["x"]["title"] == "another"
+    assert "x" not in {one["id"] for one in advisories.load()}, "a site's file stays the site's"
 
 
 # --- the schema --------------------------------------------------------------------------------------
@@ -92,7 +186,37 @@ def test_the_incident_is_cured_by_more_than_what_its_operators_took(ours: list[m
         ),
         ("id: x", "id: y", "'id': expected 'x', as the file is named, got 'y'"),
         ("id: x", "id: x\nbreaks_kdump: 1", "'breaks_kdump': expected true or false, got '1'"),
-        ("id: x", "id: x\nconditions: [{filesystem: ext4}]", "'conditions': expected an empty list"),
+        (
+            "id: x",
+            "id: x\nconditions: [{filesystem: ext4}]",
+            r"'conditions\[0\].filesystem' is not known: expected module, file_system, driver",
+        ),
+        (
+            "id: x",
+            "id: x\nconditions: [{module: a, driver: b}]",
+            r"'conditions\[0\]': expected exactly one key of module.*got 2",
+        ),
+        ("id: x", "id: x\nconditions: [{}]", r"'conditions\[0\]': expected exactly one key of .*got 0"),
+        ("id: x", "id: x\nconditions: [{iommu: on it}]", r"'conditions\[0\].iommu': expected true or false"),
+        (
+            "id: x",
+            "id: x\nconditions: [{module: []}]",
+            r"'conditions\[0\].module': expected a list of at least 1",
+        ),
+        ("id: x", "id: x\nconditions: {module: a}", "'conditions': expected a list, got a mapping"),
+        (
+            "id: x",
+            "id: x\nvectors: [{distro: debian, facts: {module: [a]}, status: ok}]",
+            r"'vectors\[0\].facts.module' is not known: expected modules",
+        ),
+        (
+            "distro: debian",
+            "distro: [debian, rhel]",
+            r"'affects\[0\].distro'.*expected distributions whose .* one order",
+        ),
+        ("distro: debian", "distro: [beos]", r"'affects\[0\].distro': It is not known how 'beos' orders"),
+        ("distro: debian", "distro: []", r"'affects\[0\].distro': expected a list of at least 1"),
+        ('versions: "< 2"', 'versions: "< :"', r"'affects\[0\].versions': ':' is not a package version"),
         (
             "id: x",
             "id: x\ngood: [{release: 6.1.0-56}]",
@@ -183,6 +307,11 @@ def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         ('{distro: debian, versions: "< 6.1.192-2"}', {"version": "no version"}, "unknown"),
         ('{distro: debian, versions: "< 6.1.192-2"}', {"distro": "ubuntu"}, "silent"),
         ('{distro: debian, versions: "< 6.1.192-2"}', {"distro": None}, "unknown"),
+        # A kernel of another series is outside, whatever its package is.
+        ('{distro: debian, versions: ">= 6.12.0-0, < 6.12.57-1"}', {"version": None}, "ok"),
+        ('{distro: debian, versions: "< 5.10.1-1"}', {"version": None}, "ok"),
+        ('{distro: debian, versions: ">= 6.1.0-0, < 6.1.57-1"}', {"version": None}, "unknown"),
+        ('{distro: [ubuntu, debian], versions: "< 9"}', {}, "affected"),
         # What is known to be outside stays outside, whatever else is unknown.
         ('{distro: debian, versions: "< 6.1.0-1"}', {"distro": None}, "ok"),
         ('{distro: debian, codename: trixie, versions: "< 9"}', {}, "silent"),
@@ -217,41 +346,82 @@ def test_one_fitting_row_is_enough() -> None:
         ("linux-signed-aws", "linux-aws"),
         ("linux-signed-hwe-5.15", "linux-hwe-5.15"),
         ("linux-aws", "linux-aws"),
+        ("linux-signed-6.12-amd64", "linux-6.12"),
     ],
 )
 def test_the_signed_source_is_the_source_that_was_compiled(source: str, compiled: str) -> None:
     assert matching.source_of(source) == compiled
 
 
+EL: Any = {"distro": "rocky", "codename": "", "source": "kernel", "version": "5.14.0-570.33.1.el9_6"}
+
+
 @pytest.mark.parametrize(
-    ("good", "parts", "release"),
+    ("row", "parts", "said"),
     [
-        ("[{release: 6.1.0-56-amd64}, {release: 6.1.0-57-cloud-amd64}]", {}, "6.1.0-57-cloud-amd64"),
-        ("[{package: linux-image-6.1.0-57-cloud-amd64}]", {}, "6.1.0-57-cloud-amd64"),
-        ("[{release: 6.1.0-56-amd64}]", {}, None),
-        ("[{version: 6.1.192-2}]", {}, None),
-        # A kernel of no known flavour is cured by what its advisory names.
-        ("[{release: 6.1.0-56-amd64}]", {"flavour": None}, "6.1.0-56-amd64"),
-        (
-            "[{release: 6.1.0-1-cloud-amd64, distro: ubuntu}, {release: 6.1.0-2-cloud-amd64}]",
-            {},
-            "6.1.0-2-cloud-amd64",
-        ),
-        ("[{release: 6.1.0-1-cloud-amd64, codename: trixie}]", {}, None),
+        ('{distro: [rhel, rocky], versions: "< 5.14.0-570.35.1.el9_6"}', {}, "affected"),
+        # In dpkg's order it would be the other way round.
+        ('{distro: rocky, versions: "< 5.14.0-570.el9_6"}', {}, "ok"),
+        ('{distro: rhel, versions: "< 9"}', {}, "silent"),
+        ('{distro: rocky, flavours: [plain], versions: "< 9"}', {}, "affected"),
+        ('{distro: rocky, flavours: [rt], versions: "< 9"}', {}, "silent"),
+        ('{distro: rocky, flavours: [rt], versions: "< 9"}', {"flavour": "rt"}, "affected"),
     ],
 )
-def test_the_first_good_kernel_of_this_flavour_is_taken(
-    good: str, parts: dict[str, Any], release: str | None
-) -> None:
-    found = matching.good_for(advisory('{distro: debian, versions: "< 0"}', good), subject(**parts))
-    assert (matching.release_of(found) if found else None) == release
+def test_rpm_has_an_order_of_its_own_and_no_codename(row: str, parts: dict[str, Any], said: str) -> None:
+    kernel = subject(**{**EL, "release": "5.14.0-570.33.1.el9_6.x86_64", "flavour": "plain", **parts})
+    assert matching.say(advisory(row), kernel) == said
 
 
-def test_a_cure_that_another_advisory_names_as_bad_is_passed_over() -> None:
-    good = "[{release: 6.1.0-50-cloud-amd64, version: 6.1.176-1}, {release: 6.1.0-56-cloud-amd64, version: 6.1.192-2}]"
-    first = advisory('{distro: debian, versions: "< 6.1.176-1"}', good)
-    other = advisory('{distro: debian, versions: ">= 6.1.176-1, < 6.1.180-1"}', name="other")
-    alone, both = matching.good_for(first, subject()), matching.good_for(first, subject(), [first, other])
-    assert alone is not None
-    assert both is not None
-    assert (alone["release"], both["release"]) == ("6.1.0-50-cloud-amd64", "6.1.0-56-cloud-amd64")
+# --- conditions --------------------------------------------------------------------------------------
+
+ROW = '{distro: debian, versions: "< 9"}'
+
+
+def conditional(conditions: str) -> matching.Advisory:
+    return advisories.parse(f"{GOOD}conditions: {conditions}\n".replace("< 2", "< 9"), "x.yml")
+
+
+@pytest.mark.parametrize(
+    ("conditions", "facts", "said"),
+    [
+        ("[{module: cifs}]", {"modules": ["cifs"]}, "affected"),
+        ("[{module: cifs}]", {"modules": []}, "ok"),
+        ("[{module: cifs}]", {}, "affected"),
+        ("[{module: [cifs, nfsd]}]", {"modules": ["nfsd"]}, "affected"),
+        # One name, two spellings.
+        ("[{module: vfio-pci}]", {"modules": ["vfio_pci"]}, "affected"),
+        ("[{driver: vfio_pci}]", {"drivers": ["vfio-pci"]}, "affected"),
+        # Loaded, and no device uses it.
+        ("[{driver: amdgpu}]", {"modules": ["amdgpu"], "drivers": ["ahci"]}, "ok"),
+        ("[{file_system: ext4}]", {"file_systems": ["ext4", "xfs"]}, "affected"),
+        ("[{file_system: ext4}]", {"file_systems": ["xfs"]}, "ok"),
+        ("[{cpu_vendor: AuthenticAMD}]", {"cpu_vendor": "GenuineIntel"}, "ok"),
+        ("[{architecture: aarch64}]", {"architecture": "aarch64"}, "affected"),
+        ("[{iommu: true}]", {"iommu": False}, "ok"),
+        ("[{iommu: true}]", {"iommu": True}, "affected"),
+        ("[{iommu: false}]", {"iommu": True}, "ok"),
+        # All must hold; one that fails settles it, whatever else is unknown.
+        ("[{driver: amdgpu}, {iommu: true}]", {"drivers": ["amdgpu"]}, "affected"),
+        ("[{driver: amdgpu}, {iommu: true}]", {"iommu": False}, "ok"),
+    ],
+)
+def test_conditions_are_judged_on_the_node(conditions: str, facts: dict[str, Any], said: str) -> None:
+    found = conditional(conditions)
+    assert matching.say(found, subject(), matching.traits(facts)) == said
+    assert matching.say(found, subject(version="99-1"), matching.traits(facts)) == "ok"
+    assert matching.say(found, subject(distro="ubuntu"), matching.traits(facts)) == "silent"
+    unsure = matching.say(found, subject(version=None), matching.traits(facts))
+    assert unsure == ("ok" if said == "ok" else "unknown")
+
+
+def test_what_is_not_met_and_what_is_assumed_is_said() -> None:
+    found = conditional("[{driver: amdgpu}, {iommu: true}]")
+    facts: Any = dict.fromkeys(("distro", "package", "release", "modules"))
+    facts.update(drivers=[], iommu=None, unknown={"iommu": "cannot list it"})
+    answer = matching.judge(found, subject(), matching.traits_of(facts))
+    assert answer.unmet == ("no device uses the driver amdgpu",)
+    facts["drivers"] = ["amdgpu"]
+    answer = matching.judge(found, subject(), matching.traits_of(facts))
+    assert (answer.status, answer.unmet) == ("affected", ())
+    assert answer.assumed == ("whether an IOMMU is in use (cannot list it)",)
