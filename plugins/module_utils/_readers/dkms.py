@@ -64,7 +64,7 @@ def _states(
             continue
         for architecture in _names(host, f"{TREE}/{name}/{version}/{release}"):
             home = f"{TREE}/{name}/{version}/{release}/{architecture}"
-            built = rules.names("\n".join(_names(host, f"{home}/module")))
+            built = _modules_in(host, f"{home}/module")
             if not built:
                 continue
             link = f"kernel-{release}-{architecture}"
@@ -93,7 +93,7 @@ def _weak(host: Host) -> Dict[str, Set[str]]:
 
 
 def _modules_in(host: Host, folder: str) -> Set[str]:
-    return rules.names("\n".join(_names(host, folder)))
+    return rules.names(_names(host, folder))
 
 
 def _names(host: Host, folder: str) -> List[str]:

@@ -8,11 +8,7 @@ from __future__ import annotations
 import re
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
-from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
-    FleetopsError,
-    Missing,
-    Unreadable,
-)
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import Missing, Unreadable
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._readers._shared import Facts, Shared
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kernel as rules
@@ -90,10 +86,11 @@ def _releases(shared: Shared, boot: Sequence[str]) -> Set[str]:
 
 def _entries(shared: Shared) -> Tuple[Optional[List[Optional[str]]], str]:
     """(releases that the boot loader's menu names, or None, and then why)"""
-    try:
-        return [entry["release"] for entry in shared.platform.boot_entries(shared.host)], ""
-    except FleetopsError as error:
-        return None, error.msg
+    path = "installed.entries"  # a question of its own: whatever its answer, the files on the disk are there
+    entries = shared.asking.ask(path, shared.platform.boot_entries, shared.host)
+    if entries is None:
+        return None, shared.asking.unknown.pop(path)
+    return [entry["release"] for entry in entries], ""
 
 
 def _missing_files(shared: Shared, release: str) -> List[str]:
@@ -120,8 +117,14 @@ def _lacks(shared: Shared, release: str) -> List[str]:
         return []
     if shared.modules is None:
         raise Unreadable(shared.why("modules"))
-    texts = [shared.host.read(f"/lib/modules/{release}/{index}") for index in INDEXES]
-    return module_rules.lacking(shared.modules, module_rules.names(*texts))
+    available: Set[str] = set()
+    for path in (f"/lib/modules/{release}/{index}" for index in INDEXES):
+        text = shared.host.read(path)
+        found = module_rules.names(text.splitlines())
+        if text.strip() and not found:
+            raise Unreadable(f"'{path}' names no module, though it is not empty")
+        available |= found
+    return module_rules.lacking(shared.modules, available)
 
 
 def _bytes(shared: Shared, release: str, boot: Sequence[str], releases: Set[str]) -> int:

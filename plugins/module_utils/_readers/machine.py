@@ -27,7 +27,10 @@ def _memory(shared: Shared) -> int:
     try:
         blocks = sum(1 for name in host.listdir(MEMORY_BLOCKS) if re.match(r"memory\d+\Z", name))
         if blocks:
-            return blocks * int(host.read(f"{MEMORY_BLOCKS}/block_size_bytes"), 16)
+            size = re.match(r"[0-9a-f]{1,16}\s*\Z", host.read(f"{MEMORY_BLOCKS}/block_size_bytes"))
+            if not size:
+                raise Unreadable(f"'{MEMORY_BLOCKS}/block_size_bytes' is no size")
+            return blocks * int(size.group(), 16)
     except Missing:
         pass
     found = re.search(r"^MemTotal:\s+(\d+) kB$", host.read("/proc/meminfo"), re.MULTILINE)

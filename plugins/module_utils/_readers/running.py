@@ -97,6 +97,13 @@ def _taint(shared: Shared) -> Dict[str, Any]:
     return {"value": value, "names": rules.taint_names(value)}
 
 
+def _uptime(shared: Shared) -> float:
+    seconds = shared.host.read("/proc/uptime").split()[0]
+    if not re.match(r"\d{1,12}\.\d+\Z", seconds, re.ASCII):
+        raise Unreadable(f"'/proc/uptime' gives no seconds: {seconds[:40]!r}")
+    return float(seconds)
+
+
 FACTS: Facts = {
     "release": lambda shared: shared.release,
     "version": lambda shared: shared.host.read("/proc/sys/kernel/version").strip(),
@@ -107,6 +114,6 @@ FACTS: Facts = {
     "container": _container,
     "cmdline": _cmdline,
     "boot_id": lambda shared: shared.host.read("/proc/sys/kernel/random/boot_id").strip(),
-    "uptime": lambda shared: float(shared.host.read("/proc/uptime").split()[0]),
+    "uptime": _uptime,
     "taint": _taint,
 }

@@ -34,8 +34,8 @@ def _secure_boot(shared: Shared) -> bool:
                 f"'{VARIABLES}' is empty: the variables of the firmware are not mounted"
             ) from None
         return False  # firmware that has no such variable has no Secure Boot
-    if len(data) != 5:
-        raise Unreadable(f"'{SECURE_BOOT}' has {len(data)} bytes, expected 5")
+    if len(data) != 5 or data[4] not in (0, 1):
+        raise Unreadable(f"'{SECURE_BOOT}' is {data[:8].hex(' ')}, expected four bytes and then 0 or 1")
     return data[4] == 1
 
 

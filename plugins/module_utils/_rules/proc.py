@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Pattern, Sequence
+
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 
 # arch/arm64/include/asm/cputype.h, ARM_CPU_IMP_*
 _ARM_IMPLEMENTERS = {
@@ -42,6 +44,10 @@ _NODEV_WITH_DATA = frozenset(
         "zfs",
     }
 )
+# proc(5): `nodev<tab>proc`, and `<tab>ext4` of one that needs a device.
+_FILE_SYSTEM = re.compile(r"nodev\t(\S+)\Z")
+# fstab(5): device, path, type, options and two numbers; what has a space in it is escaped.
+_MOUNT = re.compile(r"\S* \S+ (\S+) \S+ \d+ \d+\Z")
 # How the devices of a bus are named (drivers/pci/probe.c, drivers/virtio/virtio.c, drivers/hv/vmbus_drv.c,
 # drivers/s390/cio/device.c): in a driver's folder, all other names are its own settings.
 BUSES: Dict[str, str] = {
@@ -66,11 +72,20 @@ def cpu_vendor(cpuinfo: str) -> Optional[str]:
 def file_systems(mounts: str, known: str) -> List[str]:
     """The types in ``/proc/mounts`` that have data behind them, by what ``/proc/filesystems`` knows of them.
 
-    ``fuse.sshfs`` is ``fuse``: what follows the dot is the program's own name for it (mount(8)).
+    ``fuse.sshfs`` is ``fuse``: what follows the dot is the program's own name for it (mount(8)). Raises FleetopsError.
     """
-    nodev = {words[1] for words in (line.split() for line in known.splitlines()) if words[:1] == ["nodev"]}
-    types = {line.split()[2].partition(".")[0] for line in mounts.splitlines() if line.strip()}
+    nodev = {
+        _field(line, _FILE_SYSTEM, "/proc/filesystems") for line in known.splitlines() if line[:1] != "\t"
+    }
+    types = {_field(line, _MOUNT, "/proc/mounts").partition(".")[0] for line in mounts.splitlines()}
     return sorted(types - (nodev - _NODEV_WITH_DATA))
+
+
+def _field(line: str, pattern: Pattern[str], source: str) -> str:
+    found = pattern.match(line)
+    if not found:
+        raise FleetopsError(f"'{source}' has a line that cannot be understood: {line[:80]!r}")
+    return found.group(1)
 
 
 def has_device(bus: str, names: Sequence[str]) -> bool:

@@ -202,9 +202,20 @@ def test_the_clean_machine() -> None:
     assert facts["container"] is False
     assert facts["package"] is not None
     assert facts["package"]["version"] == "6.1.170-3"
+    assert facts["installed"] is not None
     assert facts["installed"] == [
-        {"release": RUNNING, "package": facts["package"], "bootable": True, "missing": []}
+        {
+            "release": RUNNING,
+            "package": facts["package"],
+            "bootable": True,
+            "missing": [],
+            "lacks": [],
+            "prebuilt": [],
+            "bytes": facts["installed"][0]["bytes"],
+        }
     ]
+    # A kernel and an initrd that holds the modules of a machine.
+    assert 10 * MIB < (facts["installed"][0]["bytes"] or 0) < 200 * MIB
     assert facts["next_boot"] is not None
     assert facts["next_boot"]["release"] == RUNNING
     assert facts["cmdline"] is not None
@@ -352,6 +363,9 @@ def test_what_a_kernel_lacks_is_named(machine: Machine) -> None:
     assert facts["installed"][1] == {
         "release": other,
         "package": None,
+        "lacks": None,
+        "prebuilt": [],
+        "bytes": 7 * MIB,
         "bootable": False,
         "missing": [
             f"/boot/initrd.img-{other}",
