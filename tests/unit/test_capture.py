@@ -55,6 +55,11 @@ def test_a_capture_of_a_capture_reads_the_same(name: str, tmp_path: Path) -> Non
 BUILT = "(gcc 12) #1 SMP Debian 6.1.170-3 (2026-05-08)"
 SECRETS = {
     "etc/default/kdump-tools": 'FTP="192.0.2.9"\nFTP_PASSWORD=\'hunter2 hunter2\'\nKDUMP_COREDIR="/var/crash"\n',
+    "etc/apt/apt.conf.d/95proxy": (
+        'Acquire::http::Proxy "http://alice:hunter2@proxy:3128/";\nAcquire::x::Password "hunter2";\n'
+        'Unattended-Upgrade::Automatic-Reboot "true";\n'
+    ),
+    "usr/bin/unattended-upgrade": "",
     "etc/default/grub": 'GRUB_CMDLINE_LINUX="rd.iscsi.password=hunter2"\n',
     "proc/cmdline": "BOOT_IMAGE=/boot/vmlinuz-6.1.0-47-cloud-amd64 ro api_token=hunter2 -- --key hunter2\n",
     "proc/version": f"Linux version 6.1.0-47-cloud-amd64 (alice@laptop.example) {BUILT}\n",
@@ -65,6 +70,7 @@ SECRETS = {
 def test_secrets_stay_on_the_machine(tmp_path: Path) -> None:
     _facts, source = record(FIXTURES / "debian-6.1-incident", tmp_path / "source")
     for name, text in SECRETS.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_text(text)
     with (source / "boot/grub/grub.cfg").open("a") as menu:
         menu.write("password_pbkdf2 root grub.pbkdf2.sha512.hunter2\n")
@@ -73,6 +79,7 @@ def test_secrets_stay_on_the_machine(tmp_path: Path) -> None:
     for secret in ("hunter2", "alice", "laptop"):
         assert secret not in said
     assert facts["fleetops_kdump"]["target"]["kind"] == "ftp"
+    assert facts["fleetops_actors"]["upgrades"][0]["reboots"] is True
     assert facts["fleetops_kernel"]["package"]["version"] == "6.1.170-3"
 
 
@@ -114,6 +121,58 @@ def test_a_large_file_is_kept_by_its_ends_and_its_size(tmp_path: Path) -> None:
     assert json.loads(tree[CAPTURE_FILE])["sizes"] == {"/dump": 2_000_008}
     with pytest.raises(FleetopsError, match="too large for a capture"):
         host.read("/dump")
+
+
+INDEX = "/lib/modules/6.1.0-56-amd64/modules.dep"
+LONG_INDEX = "".join(f"kernel/drivers/m{number}.ko: kernel/lib/virtio_net.ko\n" for number in range(20_000))
+LOADED = "virtio_net 65536 0 - Live 0x0000000000000000\nzfs 1 0 - Live 0x0000000000000000 (PO)\n"
+MOUNTS = (
+    "192.0.2.1:/secret /mnt nfs4 rw,addr=192.0.2.1 0 0\n/dev/vda1 / ext4 rw 0 0\n/dev/vdb /b ext4 rw 0 0\n"
+)
+
+
+def test_long_files_keep_what_a_reading_takes_from_them(tmp_path: Path) -> None:
+    files = {
+        "/proc/modules": LOADED,
+        INDEX: LONG_INDEX + "kernel/drivers/net/virtio-net.ko.xz: kernel/m1.ko\n",
+        "/proc/mounts": MOUNTS,
+    }
+    for path, text in files.items():
+        (tmp_path / path[1:]).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path[1:]).write_text(text)
+    host = recorder.Recorder(str(tmp_path))
+    assert host.read(INDEX) == "kernel/drivers/net/virtio-net.ko.xz:\n"
+    assert host.read("/proc/mounts") == "none / ext4 rw 0 0\nnone / nfs4 rw 0 0\n"
+    tree = host.tree()
+    assert tree[INDEX[1:]] == b"kernel/drivers/net/virtio-net.ko.xz:\n"
+    assert set(json.loads(tree[CAPTURE_FILE])["trimmed"]) == {INDEX, "/proc/mounts"}
+
+
+def test_without_the_loaded_modules_an_index_is_whole_or_too_large(tmp_path: Path) -> None:
+    (tmp_path / INDEX[1:]).parent.mkdir(parents=True)
+    (tmp_path / INDEX[1:]).write_text("kernel/a.ko: kernel/b.ko\n")
+    host = recorder.Recorder(str(tmp_path))
+    assert host.read(INDEX) == "kernel/a.ko: kernel/b.ko\n"
+    (tmp_path / INDEX[1:]).write_text(LONG_INDEX)
+    with pytest.raises(FleetopsError, match="too large for a capture"):
+        host.read(INDEX)
+
+
+def test_where_links_lead_is_kept(tmp_path: Path) -> None:
+    """Two versions of a module are built, and the link of DKMS alone says which of them is installed."""
+    source, again = tmp_path / "source", tmp_path / "again"
+    home = source / "var/lib/dkms/zfs"
+    for version in ("2.1", "2.2"):
+        built = home / version / "6.1.0-47-amd64/x86_64/module"
+        built.mkdir(parents=True)
+        (built / "zfs.ko").touch()
+        (home / version / "source").mkdir()
+    (home / "kernel-6.1.0-47-amd64-x86_64").symlink_to("2.2/6.1.0-47-amd64/x86_64")
+    facts, tree = record(source, again)
+    states = [module["states"] for module in facts["fleetops_kernel"]["dkms"]]
+    assert states == [{"6.1.0-47-amd64": "built"}, {"6.1.0-47-amd64": "installed"}]
+    assert not any(path.is_symlink() for path in tree.rglob("*"))
+    assert recorder.read(Host(str(tree)))["fleetops_kernel"]["dkms"] == facts["fleetops_kernel"]["dkms"]
 
 
 def test_kernel_threads_are_left_out_but_for_the_one_that_proves_something(tmp_path: Path) -> None:

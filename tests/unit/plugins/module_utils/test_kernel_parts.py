@@ -498,6 +498,12 @@ def test_a_module_that_another_kernel_lends(tmp_path: Path) -> None:
     assert module["states"] == {"6.1.0-47-cloud-amd64": "installed", NEXT: "installed-weak"}
 
 
+def test_what_is_lent_may_be_unknown_alone(tmp_path: Path) -> None:
+    facts = kernel.read(made(tmp_path, unreadable={f"/lib/modules/{NEXT}/weak-updates": "lost"}))
+    assert facts["dkms"] == [{"name": "zfs", "version": "2.1.11", "states": {RUNNING: "built"}}]
+    assert "lost" in facts["unknown"]["dkms.lent"]
+
+
 def test_a_file_in_place_is_installed_without_the_link(tmp_path: Path) -> None:
     plant(tmp_path, [line for line in DKMS["installed"]["tree"] if "kernel-" not in line])
     (module,) = kernel.read(Host(str(tmp_path)), ["modules"])["dkms"] or []
