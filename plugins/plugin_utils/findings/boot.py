@@ -50,10 +50,10 @@ def next_boot_differs(case: Case) -> list[Finding]:
             reason = f"cannot tell: {boots}, as it runs now, but whether it can boot is unknown ({doubt})"
             return [finding(*name, "unknown", HIGH, reason, evidence)]
         return [finding(*name, "ok", HIGH, f"boots {release} again", evidence)]
-    if not entry.get("once") and release in [one["release"] for one in _newer_kernels(kernel)[0]]:
+    if not entry["once"] and release in [one["release"] for one in _newer_kernels(kernel)[0]]:
         return []  # newer-kernel-not-running says it
     newer, why = _next_is_newer(kernel, release)
-    severity = MEDIUM if newer is None or (newer and entry.get("once")) else LOW if newer else HIGH
+    severity = MEDIUM if newer is None or (newer and entry["once"]) else LOW if newer else HIGH
     direction = {
         True: f"it is newer than {running}, which runs: a reboot brings it",
         False: f"it is OLDER than {running}, which runs: a reboot falls back to it",
@@ -71,8 +71,8 @@ def boot_entry_by_position(case: Case) -> list[Finding]:
     if not kernel or kernel["container"] or not entry:
         return [no_answer(*name, MEDIUM, kernel, "next_boot")]
     evidence = readings.boots_next(entry)
-    if entry.get("named_by") != "position":
-        how = "what stands first" if entry.get("named_by") == "first" else f"its {entry['named_by']}"
+    if entry["named_by"] != "position":
+        how = "what stands first" if entry["named_by"] == "first" else f"its {entry['named_by']}"
         return [finding(*name, "ok", MEDIUM, f"the boot entry is named by {how}", evidence)]
     reason = (
         f"the boot entry is a position in the menu, now {entry['release']} ({entry['because']}): another kernel comes "
@@ -106,7 +106,7 @@ def livepatched(case: Case) -> list[Finding]:
     """Is the running kernel another than its release says?"""
     name = "livepatched", "kernel"
     kernel = case["facts"]["kernel"]
-    patches = kernel.get("livepatches") if kernel else None
+    patches = kernel["livepatches"] if kernel else None
     if not kernel or kernel["container"] or patches is None:
         return [no_answer(*name, LOW, kernel, "livepatches")]
     evidence = [*readings.running(kernel), *(_patch(patch) for patch in patches)]
@@ -212,7 +212,7 @@ def _waits(kernel: KernelFacts, newest: InstalledKernel) -> tuple[str, str]:
 
 def _marker(kernel: KernelFacts) -> list[Evidence]:
     """The marker that asks for a reboot, where there is one."""
-    marker = kernel.get("reboot_required")
+    marker = kernel["reboot_required"]
     if marker is None or not marker["required"]:
         return []
     asks = listed(marker["packages"]) or "no package is named"

@@ -46,6 +46,8 @@ _BRINGS = {
     "mlnx": ("mlx", "ib_", "rdma_", "iw_cm", "auxiliary", "memtrack", "knem", "xpmem", "mst_"),
     "virtualbox": ("vbox",),
 }
+# Built outside the tree, and yet part of every kernel of the distribution (Ubuntu's linux-modules, up to 6.17).
+_OF_THE_DISTRIBUTION = {"ubuntu": ("zfs",)}
 _SAME = {"ofed": "mlnx", "mlx": "mlnx", "spl": "zfs", "doca": "mlnx"}
 PROC_MODULES = "/proc/modules"
 # When it is not known which kernel boots next, the rules about it have nobody to speak of.
@@ -55,7 +57,7 @@ UNKNOWN_KERNEL = "kernels"
 def packages_held(case: Case) -> list[Finding]:
     name = "packages-held", "packages"
     kernel = case["facts"]["kernel"]
-    packages = kernel.get("packages") if kernel else None
+    packages = kernel["packages"] if kernel else None
     if not kernel or kernel["container"] or packages is None:
         return [no_answer(*name, MEDIUM, kernel, "packages")]
     held = packages["held"]
@@ -69,7 +71,7 @@ def packages_held(case: Case) -> list[Finding]:
 def packages_broken(case: Case) -> list[Finding]:
     name = "packages-broken", "packages"
     kernel = case["facts"]["kernel"]
-    packages = kernel.get("packages") if kernel else None
+    packages = kernel["packages"] if kernel else None
     if not kernel or kernel["container"] or packages is None:
         return [no_answer(*name, HIGH, kernel, "packages")]
     broken = packages["broken"]
@@ -85,9 +87,11 @@ def module_missing(case: Case) -> list[Finding]:
     """Does the kernel that boots next lack modules that are loaded now?"""
     kernel = case["facts"]["kernel"]
     name, boots = _next("module-missing", kernel)
-    if not kernel or boots is None or boots.get("lacks") is None:
+    if _boots_again(kernel):
+        return [_again(name)]
+    if not kernel or boots is None or boots["lacks"] is None:
         return [_no_next(name, HIGH, kernel, "lacks")]
-    lacks, release = boots.get("lacks"), boots["release"]
+    lacks, release = boots["lacks"], boots["release"]
     if not lacks:
         return [finding(*name, "ok", HIGH, f"{release} boots next, and has all modules that are loaded", [])]
     reason = f"{release} boots next, and lacks {_count(lacks)} loaded now: {listed(lacks)}"
@@ -102,15 +106,18 @@ def dkms_missing(case: Case) -> list[Finding]:
     """Is a module that DKMS installed for the running kernel not installed for the one that boots next?"""
     kernel = case["facts"]["kernel"]
     name, boots = _next("dkms-missing", kernel)
-    if not kernel or boots is None or kernel.get("dkms") is None or kernel["release"] is None:
+    if _boots_again(kernel):
+        return [_again(name)]
+    if not kernel or boots is None or kernel["dkms"] is None or kernel["release"] is None:
         return [_no_next(name, HIGH, kernel, "dkms", "release")]
     running, release = kernel["release"], boots["release"]
     here, there = _dkms(kernel, running), _dkms(kernel, release)
-    missing = [one for one, state in here.items() if _installed(state) and not _installed(there.get(one, ""))]
+    its = [one for one, state in here.items() if _installed(state)]
+    missing = [one for one in its if not _installed(there.get(one, ""))]
     if not missing:
-        reason = f"{release} boots next, and has what DKMS installed for {running}"
-        if not any(map(_installed, here.values())):
-            reason = f"DKMS installed no module for {running}"
+        reason = (
+            f"{release} boots next, and has what DKMS installed for {running}: {listed(its) or 'nothing'}"
+        )
         return [finding(*name, "ok", HIGH, reason, [])]
     states = [f"{one} ({there.get(one) or 'not built'})" for one in missing]
     reason = (
@@ -131,42 +138,40 @@ def vendor_module_missing(case: Case) -> list[Finding]:
     """Does the kernel that boots next lack a vendor's module that a package, or nobody known, brought to this one?"""
     kernel = case["facts"]["kernel"]
     name, boots = _next("vendor-module-missing", kernel)
-    runs = installed_kernel(kernel, kernel["release"] or "") if kernel else None
-    if not kernel or boots is None or kernel.get("packages") is None:
-        return [_no_next(name, HIGH, kernel, "packages")]
-    release = boots["release"]
-    if release == kernel["release"]:
-        return [finding(*name, "ok", HIGH, f"{release} boots again, with the modules that it has", [])]
-    missing = sorted({*(runs.get("prebuilt") if runs else ())} - {*boots.get("prebuilt")})
+    if _boots_again(kernel):
+        return [_again(name)]
+    prebuilt = kernel and readings.why(kernel, "installed.prebuilt") == readings.NO_REASON
+    if not kernel or boots is None or kernel["packages"] is None or not prebuilt:
+        return [_no_next(name, HIGH, kernel, "packages", "installed.prebuilt")]
+    release, running = boots["release"], kernel["release"] or ""
+    runs = installed_kernel(kernel, running)
+    its = runs["prebuilt"] if runs else []
+    missing = [one for one in its if one not in boots["prebuilt"]]
     if missing:
         reason = (
-            f"{release} boots next, and no package brings it {listed(missing)}, as one does for {kernel['release']} "
+            f"{release} boots next, and no package brings it {listed(missing)}, as one does for {running} "
             f"(install the packages of {listed(missing)} for {release})"
         )
         evidence: list[Evidence] = [
-            {"source": readings.asked(kernel), "text": f"{one}: for {kernel['release']}, not for {release}"}
+            {"source": readings.asked(kernel), "text": f"{one}: for {running}, not for {release}"}
             for one in missing
         ]
         return [finding(*name, "affected", HIGH, reason, evidence)]
-    if kernel.get("modules") is None:
-        return [_no_next(name, HIGH, kernel, "modules")]
-    if kernel["modules"]["out_of_tree"] and kernel.get("dkms") is None:
-        return [_no_next(name, MEDIUM, kernel, "dkms")]
-    dkms = _dkms(kernel, kernel["release"] or "")
-    known = [
-        *(runs.get("prebuilt") if runs else ()),
-        *(one for one, state in dkms.items() if _installed(state)),
-    ]
-    strange = [one for one in kernel["modules"]["out_of_tree"] if not _brought(one, known)]
+    if kernel["modules"] is None or (kernel["modules"]["out_of_tree"] and kernel["dkms"] is None):
+        return [_no_next(name, HIGH, kernel, "modules", "dkms")]
+    always = _OF_THE_DISTRIBUTION.get(kernel["distro"]["id"] if kernel["distro"] else "", ())
+    drivers = [*its, *always, *(one for one, state in _dkms(kernel, running).items() if _installed(state))]
+    strange = [one for one in kernel["modules"]["out_of_tree"] if not _brought(one, drivers)]
     if strange:
+        # Somebody's installer put them there: it may or may not have served the next kernel as well.
         reason = (
             f"cannot tell whether {release}, which boots next, has {listed(strange)}: built outside the "
             "kernel's tree, by neither DKMS nor a package that is known"
         )
         evidence = [{"source": PROC_MODULES, "text": f"{one}: out of tree"} for one in strange]
         return [finding(*name, "unknown", MEDIUM, reason, evidence)]
-    reason = f"{release} boots next, and has the vendors' modules that packages bring to {kernel['release']}"
-    return [finding(*name, "ok", HIGH, reason, [])]
+    reason = f"{release} boots next, and has the vendors' modules that packages bring to {running}"
+    return [finding(*name, "ok", HIGH, f"{reason}: {listed(its) or 'none'}", [])]
 
 
 # --- the kernel that boots next ----------------------------------------------------------------------
@@ -191,6 +196,16 @@ def _no_next(name: tuple[str, str], severity: str, kernel: KernelFacts | None, *
     return no_answer(*name, severity, kernel, "next_boot", "installed", *of_it)
 
 
+def _boots_again(kernel: KernelFacts | None) -> bool:
+    """Does the running kernel boot next? Then it has what is in use."""
+    entry = kernel["next_boot"] if kernel and not kernel["container"] else None
+    return bool(kernel and entry and entry["release"] == kernel["release"])
+
+
+def _again(name: tuple[str, str]) -> Finding:
+    return finding(*name, "ok", HIGH, f"{name[1]} boots again, with the modules that it has", [])
+
+
 def _extra(kernel: KernelFacts, release: str) -> str:
     """Where modules that a kernel lacks mostly are (domain.md 0.10, E.1): Ubuntu 7.0 and newer have them all in one."""
     distro = kernel["distro"]["id"] if kernel["distro"] else ""
@@ -202,7 +217,7 @@ def _extra(kernel: KernelFacts, release: str) -> str:
 def _dkms(kernel: KernelFacts, release: str) -> dict[str, str]:
     """The state of each of DKMS's modules for a kernel: the best of its versions."""
     states: dict[str, str] = {}
-    for module in kernel.get("dkms") or []:
+    for module in kernel["dkms"] or []:
         state = module["states"].get(release)
         if state and not _installed(states.get(module["name"], "")):
             states[module["name"]] = state

@@ -91,6 +91,59 @@ def incident(facts_of: Callable[[str], Facts]) -> Facts:
     return facts_of("debian-6.1-incident")
 
 
+@pytest.fixture
+def judged() -> Callable[..., dict[str, Any]]:
+    """All findings about facts, by ``id:subject``; *variables* are the host's."""
+    from ansible_collections.fleetops.kernel.plugins.plugin_utils import findings, plan
+
+    def judge(facts: Facts, **variables: Any) -> dict[str, Any]:
+        found: Any = findings.judge(facts, [], variables)  # type: ignore[arg-type]
+        named = {plan.key_of(finding): finding for finding in found}
+        assert len(named) == len(found), "a key stands for one finding"
+        for finding in found:
+            assert finding["reason"]
+            assert "\n" not in finding["reason"]
+            assert all(item["source"] and item["text"] for item in finding["evidence"])
+            assert (
+                finding["status"] == "affected" or finding["remedy"] is None or finding["severity"] == "low"
+            )
+        return named
+
+    return judge
+
+
+@pytest.fixture
+def opened(judged: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """The findings that are not ok, by ``id:subject``."""
+    return lambda facts, **variables: {
+        key: finding for key, finding in judged(facts, **variables).items() if finding["status"] != "ok"
+    }
+
+
+@pytest.fixture
+def add_kernel() -> Callable[..., Facts]:
+    """Install another kernel, whose package is made from the source of the running one's."""
+
+    def add(facts: Facts, release: str, version: str | None, boots_next: bool = False, **more: Any) -> Facts:
+        package = {**facts["kernel"]["installed"][0]["package"], "name": f"linux-image-{release}"}
+        one = {
+            "release": release,
+            "package": {**package, "version": version} if version else None,
+            "bootable": True,
+            "missing": [],
+            "lacks": [],
+            "prebuilt": [],
+            "bytes": 1 << 25,
+            **more,
+        }
+        facts["kernel"]["installed"].append(one)
+        if boots_next:
+            facts["kernel"]["next_boot"].update(release=release, because="default in grub.cfg: 0")
+        return one
+
+    return add
+
+
 @pytest.fixture(scope="session")
 def ours() -> list[Advisory]:
     """The catalogue of the collection."""
