@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: node_facts
-short_description: Read kernel, kdump and network links of a node in one round trip
+short_description: Read kernel, kdump, network links and other actors of a node in one round trip
 version_added: 0.1.0
 description:
   - Reads what the collection judges a node by, and has no opinion of its own. Playbooks use this module, so that a look
@@ -19,7 +19,7 @@ description:
 options:
   gather_subset:
     description:
-      - Which parts to read, C(kernel), C(kdump) and C(links).
+      - Which parts to read, C(kernel), C(kdump), C(links) and C(actors).
       - V(all), or nothing but exclusions, means all of them. A part with C(!) before it is left out, and V(!all) leaves
         out what is not named by itself.
     type: list
@@ -159,13 +159,95 @@ ansible_facts:
           description: What could not be read, and why, by the dotted path of the fact.
           type: dict
           sample: {}
+    fleetops_actors:
+      description:
+        - Who else may reboot the node, remove its kernels or undo its network. Read from files, without a program.
+      returned: when O(gather_subset) has C(actors)
+      type: dict
+      contains:
+        upgrades:
+          description: Those installed that upgrade by themselves, C(unattended-upgrades) and C(dnf-automatic).
+          type: list
+          elements: dict
+          contains:
+            name:
+              description: Its name.
+              type: str
+              sample: unattended-upgrades
+            enabled:
+              description: Whether it installs upgrades, by its settings and its timer.
+              type: bool
+              sample: true
+            reboots:
+              description: Whether it then reboots where it finds that necessary.
+              type: bool
+              sample: false
+            removes_kernels:
+              description: Whether it removes older kernels.
+              type: bool
+              sample: true
+            lines:
+              description: The settings that say so, and their files. What no file sets has its default.
+              type: list
+              elements: dict
+              sample: [{source: /etc/apt/apt.conf.d/20auto-upgrades, text: 'APT::Periodic::Unattended-Upgrade "1";'}]
+        kured:
+          description: kured, which reboots a node of Kubernetes when a file is there.
+          type: dict
+          contains:
+            running:
+              description: Whether a process or a container of it is on the node.
+              type: bool
+              sample: true
+            sentinel:
+              description: The file that it waits for, or the command that it asks.
+              type: str
+              sample: /var/run/reboot-required
+            sentinel_present:
+              description: Whether that file is there now.
+              type: bool
+              sample: false
+            lines:
+              description: Where this was seen.
+              type: list
+              elements: dict
+              sample: [{source: /proc/4711/comm, text: kured}]
+        networkd:
+          description: systemd-networkd.
+          type: dict
+          contains:
+            active:
+              description: Whether it runs.
+              type: bool
+              sample: true
+            manages_foreign_routes:
+              description: Whether it removes routes that it did not make, C(ManageForeignRoutes).
+              type: bool
+              sample: true
+            manages_foreign_rules:
+              description: Whether it removes routing rules that it did not make, C(ManageForeignRoutingPolicyRules).
+              type: bool
+              sample: true
+            lines:
+              description: Where this was seen. What no file sets is V(true), by the default of systemd.
+              type: list
+              elements: dict
+              sample: [{source: /sys/fs/cgroup/system.slice/systemd-networkd.service/cgroup.procs, text: '412'}]
+        cilium:
+          description: Whether Cilium is on the node.
+          type: bool
+          sample: true
+        unknown:
+          description: What could not be read, and why, by the dotted path of the fact.
+          type: dict
+          sample: {}
 """
 
 from typing import Any, Callable, Dict, Mapping
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result, chosen, execute
-from ansible_collections.fleetops.kernel.plugins.module_utils._readers import kdump, kernel, links
+from ansible_collections.fleetops.kernel.plugins.module_utils._readers import actors, kdump, kernel, links
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import LinksFacts
 
 SPEC: Dict[str, Any] = {
@@ -186,7 +268,12 @@ def few_addresses(host: Host) -> LinksFacts:
     return facts
 
 
-PARTS: Dict[str, Callable[[Host], Any]] = {"kernel": kernel.read, "kdump": kdump.read, "links": few_addresses}
+PARTS: Dict[str, Callable[[Host], Any]] = {
+    "kernel": kernel.read,
+    "kdump": kdump.read,
+    "links": few_addresses,
+    "actors": actors.read,
+}
 
 
 def run(host: Host, params: Mapping[str, Any]) -> Result:

@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import crashkernel
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
+    ActorsFacts,
     Evidence,
     KdumpFacts,
     KernelFacts,
@@ -23,6 +24,7 @@ class NodeFacts(TypedDict):
     kernel: KernelFacts | None
     kdump: KdumpFacts | None
     links: LinksFacts | None
+    actors: ActorsFacts | None
 
 
 NO_REASON = "no reason given"

@@ -24,7 +24,7 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
     Unreadable,
 )
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import CAPTURE_FILE, Host
-from ansible_collections.fleetops.kernel.plugins.module_utils._readers import kdump, kernel, links
+from ansible_collections.fleetops.kernel.plugins.module_utils._readers import actors, kdump, kernel, links
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import modules
 
 LIVE_FACTS = ".live.json"
@@ -45,7 +45,12 @@ SCRUBS: tuple[tuple[str, str, str], ...] = (
     (r"/proc/cmdline|.*/kexec_cmd", r"(?<= -- )[^\n\"]+", "init-arguments-left-out"),
     (BOOT_LINES, r"(?i)([\w.]*(?:pass|secret|token)[\w.]*=)[^\s\"]+", r"\1left-out"),
     (BOOT_LINES, r"(password(?:_pbkdf2)?[ \t]+\S+)[ \t]+\S+", r"\1 left-out"),
-    (r"/proc/(1|self)/mountinfo", r"(?m)^\S+ \S+ \S+ \S+ /\S.*\n", ""),  # all but the root
+    # All but the root, and where kured's sentinel is for the machine and for its container.
+    (r"/proc/(\d+|self)/mountinfo", r"(?m)^\S+ \S+ \S+ \S+ /(?!(?:run|var/run|sentinel) )\S.*\n", ""),
+    # Of kured's options, what it tells of reboots to the outside has a password in it.
+    (r"/proc/\d+/cmdline", r"(?<=\x00)(?!--reboot-sentinel)[^\x00]+", "left-out"),
+    (r"/etc/apt/apt\.conf.*", r"(?<=://)[^/@\s\"]+(?=@)", "left-out"),
+    (r"/etc/apt/apt\.conf.*", r"(?i)(password\S*[ \t]+)\S+", r'\1"left-out";'),
     (r"/proc/version", r"(?<=\()[\w.-]+@[\w.-]+(?=\))", "builder@host"),
 )
 
@@ -191,8 +196,10 @@ class Recorder(Host):
         try:
             return question(*args)
         except Unreadable as error:
-            reason = re.sub(rf"^Cannot read '{re.escape(path)}': ", "", error.msg)
-            self.notes["unreadable"][path] = reason
+            # Of a tree, what was not captured is in doubt again when the copy lacks it as well.
+            before, _colon, reason = error.msg.partition(": ")
+            if before == f"Cannot read '{path}'":
+                self.notes["unreadable"][path] = reason
             raise
         except Missing:
             self.notes["missing"].append(path)
@@ -217,6 +224,7 @@ def read(host: Host) -> dict[str, Any]:
         "fleetops_kernel": kernel.read(host),
         "fleetops_kdump": kdump.read(host),
         "fleetops_links": links.read(host),
+        "fleetops_actors": actors.read(host),
     }
     platform = _platform.select(facts["fleetops_kernel"]["distro"])
     if platform is not None:

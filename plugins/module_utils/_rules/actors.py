@@ -301,10 +301,13 @@ def mounts(text: str) -> List[Mount]:
 
 
 def outside(path: str, inner: Sequence[Mount], outer: Sequence[Mount]) -> Optional[str]:
-    """Where a file of a container is for the machine: by the mount that holds it there. None where none shows it."""
-    holding = [mount for mount in inner if _below(path, mount.point) is not None]
+    """Where a file of a container is for the machine, by the mount that holds it. None where that is not seen.
+
+    What only the container's own root holds stays as it is.
+    """
+    holding = [mount for mount in inner if mount.point != "/" and _below(path, mount.point) is not None]
     if not holding:
-        return None
+        return path
     # Of two at one point, the later covers the earlier.
     mount = max(enumerate(holding), key=lambda pair: (len(pair[1].point), pair[0]))[1]
     within = f"{mount.root.rstrip('/')}{_below(path, mount.point)}"

@@ -19,7 +19,7 @@ from ansible_collections.fleetops.kernel.plugins.modules import kdump_facts, ker
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "hosts"
 INCIDENT = FIXTURES / "debian-6.1-incident"
-ALL = ["kernel", "kdump", "links"]
+ALL = ["kernel", "kdump", "links", "actors"]
 
 
 class Counting(Host):
@@ -46,8 +46,8 @@ def facts(root: Path, **params: Any) -> dict[str, Any]:
         (["all"], ALL),
         ([], ALL),
         (["links", "kernel"], ["kernel", "links"]),
-        (["!links"], ["kernel", "kdump"]),
-        (["all", "!kernel", "!links"], ["kdump"]),
+        (["!links"], ["kernel", "kdump", "actors"]),
+        (["all", "!kernel", "!links", "!actors"], ["kdump"]),
         (["kernel", "kdump", "!kdump"], ["kernel"]),
         (["!all", "kdump"], ["kdump"]),
     ],
@@ -60,7 +60,7 @@ def test_gather_subset(subset: list[str], parts: list[str]) -> None:
 @pytest.mark.parametrize(
     ("subset", "says"),
     [
-        (["kernle"], "gather_subset: 'kernle' is unknown, expected all, kernel, kdump, links"),
+        (["kernle"], "gather_subset: 'kernle' is unknown, expected all, kernel, kdump, links, actors"),
         (["!x"], "'!x' is unknown"),
         (["!all"], "nothing is left to read of !all"),
         (["kernel", "!kernel"], "nothing is left"),
