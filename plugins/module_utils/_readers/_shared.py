@@ -11,14 +11,13 @@ from typing import Any, Callable, Dict, List, Optional
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _platform
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import Missing, Unreadable
-from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
+from ansible_collections.fleetops.kernel.plugins.module_utils._host import OS_RELEASE, Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._readers._asking import Asking
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kdump as kdump_rules
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import modules as module_rules
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Distro, Modules, Package
 
 RELEASE = "/proc/sys/kernel/osrelease"
-OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
 
 
 class Shared:
@@ -56,13 +55,16 @@ class Shared:
         """The installed packages of kernels and of kdump."""
         return self.asking.ask("package", lambda: self.platform.packages(self.host))
 
-    def package_of(self, release: str) -> Optional[Package]:
-        """The installed package that brought a release; None also when the packages are unknown."""
+    @cached_property
+    def image_packages(self) -> Dict[str, Package]:
+        """The installed packages that brought a kernel, by its release. Empty also when the packages are unknown."""
+        found: Dict[str, Package] = {}
         for package in self.packages or []:
-            # dpkg's second letter: n, not installed; c, only its configuration is left.
-            if package["status"][1:2] not in ("n", "c") and self.platform.release_of(package) == release:
-                return package
-        return None
+            # The second letter: n, not installed; c, only its configuration is left.
+            release = None if package["status"][1:2] in ("n", "c") else self.platform.release_of(package)
+            if release:
+                found.setdefault(release, package)
+        return found
 
     @cached_property
     def modules(self) -> Optional[Modules]:
@@ -85,13 +87,7 @@ Facts = Dict[str, Question]
 
 
 def _distro(host: Host) -> Distro:
-    text = None
-    for path in OS_RELEASE:
-        try:
-            text = host.read(path)
-            break
-        except Missing:
-            continue
+    text = host.read_first(OS_RELEASE)
     if text is None:
         raise Missing(f"there is neither '{OS_RELEASE[0]}' nor '{OS_RELEASE[1]}'")
     values = kdump_rules.shell_assignments(text)

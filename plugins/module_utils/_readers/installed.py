@@ -48,7 +48,7 @@ def read(shared: Shared) -> List[InstalledKernel]:
         found.append(
             {
                 "release": release,
-                "package": shared.package_of(release),
+                "package": shared.image_packages.get(release),
                 "bootable": False
                 if missing
                 else None
@@ -73,14 +73,7 @@ def _names(host: Host, folder: str) -> List[str]:
 def _releases(shared: Shared, boot: Sequence[str]) -> Set[str]:
     """Those with a file in /boot, and those with a package and modules."""
     found = {match.group("release") for match in map(_IMAGE.match, boot) if match}
-    for package in shared.packages or []:
-        release = shared.platform.release_of(package)
-        if (
-            release
-            and package["status"][1:2] not in ("n", "c")
-            and shared.host.exists(f"/lib/modules/{release}")
-        ):
-            found.add(release)
+    found |= {release for release in shared.image_packages if shared.host.exists(f"/lib/modules/{release}")}
     return found
 
 

@@ -20,7 +20,7 @@ def _package(shared: Shared) -> Package:
         raise Unreadable(shared.why("package"))
     if shared.release is None:
         raise Unreadable("the running release is unknown")
-    package = shared.package_of(shared.release)
+    package = shared.image_packages.get(shared.release)
     version = _running_version(shared)
     if version is None:
         raise Unreadable(
