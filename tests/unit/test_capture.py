@@ -55,11 +55,6 @@ def test_a_capture_of_a_capture_reads_the_same(name: str, tmp_path: Path) -> Non
 BUILT = "(gcc 12) #1 SMP Debian 6.1.170-3 (2026-05-08)"
 SECRETS = {
     "etc/default/kdump-tools": 'FTP="192.0.2.9"\nFTP_PASSWORD=\'hunter2 hunter2\'\nKDUMP_COREDIR="/var/crash"\n',
-    "etc/apt/apt.conf.d/95proxy": (
-        'Acquire::http::Proxy "http://alice:hunter2@proxy:3128/";\nAcquire::x::Password "hunter2";\n'
-        'Unattended-Upgrade::Automatic-Reboot "true";\n'
-    ),
-    "usr/bin/unattended-upgrade": "",
     "etc/default/grub": 'GRUB_CMDLINE_LINUX="rd.iscsi.password=hunter2"\n',
     "proc/cmdline": "BOOT_IMAGE=/boot/vmlinuz-6.1.0-47-cloud-amd64 ro api_token=hunter2 -- --key hunter2\n",
     "proc/version": f"Linux version 6.1.0-47-cloud-amd64 (alice@laptop.example) {BUILT}\n",
@@ -70,7 +65,6 @@ SECRETS = {
 def test_secrets_stay_on_the_machine(tmp_path: Path) -> None:
     _facts, source = record(FIXTURES / "debian-6.1-incident", tmp_path / "source")
     for name, text in SECRETS.items():
-        (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_text(text)
     with (source / "boot/grub/grub.cfg").open("a") as menu:
         menu.write("password_pbkdf2 root grub.pbkdf2.sha512.hunter2\n")
@@ -79,8 +73,31 @@ def test_secrets_stay_on_the_machine(tmp_path: Path) -> None:
     for secret in ("hunter2", "alice", "laptop"):
         assert secret not in said
     assert facts["fleetops_kdump"]["target"]["kind"] == "ftp"
-    assert facts["fleetops_actors"]["upgrades"][0]["reboots"] is True
     assert facts["fleetops_kernel"]["package"]["version"] == "6.1.170-3"
+
+
+ACTORS = {
+    "/etc/apt/apt.conf.d/95proxy": (
+        'Acquire::http::Proxy "http://alice:hunter2@proxy.example:3128/";\nAcquire::x::Password "hunter2";\n',
+        'Acquire::http::Proxy "http://left-out@proxy.example:3128/";\nAcquire::x::Password "left-out";\n',
+    ),
+    "/proc/77/cmdline": (
+        "/usr/bin/kured\0--reboot-sentinel=/sentinel/x\0--notify-url=slack://hunter2\0--period\0001m\0",
+        "/usr/bin/kured\0--reboot-sentinel=/sentinel/x\0left-out\0left-out\0left-out\0",
+    ),
+    "/proc/77/mountinfo": (
+        "1 0 0:9 / / rw - overlay o rw\n2 1 0:21 / /sentinel ro - tmpfs t rw\n3 1 0:2 /hunter2 /etc/x rw - ext4 d rw\n",
+        "1 0 0:9 / / rw - overlay o rw\n2 1 0:21 / /sentinel ro - tmpfs t rw\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("path", ACTORS)
+def test_secrets_of_those_who_act_on_it_stay_there_too(tmp_path: Path, path: str) -> None:
+    text, kept = ACTORS[path]
+    (tmp_path / path[1:]).parent.mkdir(parents=True)
+    (tmp_path / path[1:]).write_text(text)
+    assert recorder.Recorder(str(tmp_path)).read(path) == kept
 
 
 KEYS = (

@@ -221,8 +221,11 @@ def _kured(asking: Asking, running: _Running) -> Kured:
         "sentinel_present": None,
         "lines": signs or [],
     }
-    for pid in running.pids(KURED)[:1]:
-        asking.ask("kured.sentinel_present", _sentinel, host, pid, kured)
+    pids = running.pids(KURED)
+    if pids:
+        asking.ask("kured.sentinel_present", _sentinel, host, pids[0], kured)
+    elif kured["running"] is not False:
+        asking.say("kured.sentinel_present", "no process of kured is seen, and so not what it waits for")
     if "kured.sentinel_present" not in asking.unknown:
         present = asking.ask("kured.sentinel_present", _present, host, kured["sentinel"])
         kured["sentinel_present"] = present

@@ -55,7 +55,7 @@ def apt_conf(files: Iterable[Tuple[str, str]]) -> List[Setting]:
     """The settings of (path, text), in the order in which apt reads the files. Names in lower case: case is nothing.
 
     Raises FleetopsError for what apt calls an error, for what leads to other files, and for the few constructs that
-    mean something else than they seem to: strings side by side, encoded characters in names, ``::`` for a name.
+    mean something else than they seem to: strings side by side, encoded characters in names, ``::`` without a name.
     """
     settings: List[Setting] = []
     for source, text in files:
@@ -149,8 +149,8 @@ def _clear(settings: List[Setting], scopes: List[Tuple[str, ...]], statement: _S
 def _path(name: str, statement: _Statement) -> Tuple[str, ...]:
     """``A::B`` as parts, in lower case; '' as the last one for an item of a list."""
     parts = tuple(name.lower().split("::"))
-    if "" in parts[:-1]:
-        raise statement.wrong(f"a name with nothing before its '::': {name}")
+    if "" in parts[:-1] or any(part != part.strip(":") for part in parts):
+        raise statement.wrong(f"a name with more than '::' between its parts: {name}")
     return parts
 
 
