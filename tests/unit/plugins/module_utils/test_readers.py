@@ -14,7 +14,7 @@ import pytest
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import Unreadable
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import CAPTURE_FILE, Host
-from ansible_collections.fleetops.kernel.plugins.module_utils._readers import kdump, kernel, links
+from ansible_collections.fleetops.kernel.plugins.module_utils._readers import dumps, kdump, kernel, links
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import crashkernel
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import links as link_rules
 
@@ -30,7 +30,7 @@ Machine = Callable[..., Host]
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
-    """A captured machine with files changed (None: removed) and notes merged into its capture file."""
+    """A captured machine with files changed (None: not there) and notes merged into its capture file."""
 
     def make(name: str, files: dict[str, str | None] | None = None, **notes: Any) -> Host:
         root = Path(shutil.copytree(FIXTURES / name, tmp_path / "tree"))
@@ -38,12 +38,15 @@ def machine(tmp_path: Path) -> Machine:
             file = root / path.lstrip("/")
             if text is None:
                 file.unlink()
+                if not any(file.parent.iterdir()):
+                    file.parent.rmdir()
             else:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(text)
         capture = json.loads((root / CAPTURE_FILE).read_text())
         if "missing" in capture:
-            capture["missing"] += [path for path, text in (files or {}).items() if text is None]
+            gone = [path for path, text in (files or {}).items() if text is None]
+            capture["missing"] += gone + notes.pop("missing", [])
         for key, value in notes.items():
             capture[key] = {**capture.get(key, {}), **value} if isinstance(value, dict) else value
         (root / CAPTURE_FILE).write_text(json.dumps(capture))
@@ -357,7 +360,8 @@ def test_what_a_kernel_lacks_is_named(machine: Machine) -> None:
     """A kernel copied by hand, without initrd, modules and entry; leftovers of dpkg are no kernels."""
     other = "6.1.99-own"
     names = [f"vmlinuz-{RUNNING}", f"vmlinuz-{other}", f"vmlinuz-{other}.dpkg-bak", "vmlinuz.old", "vmlinuz"]
-    host = machine(CLEAN, listings={"/boot": names}, sizes={f"/boot/vmlinuz-{other}": 7 * MIB})
+    sizes = {f"/boot/vmlinuz-{other}": 7 * MIB, f"/boot/vmlinuz-{other}.dpkg-bak": MIB}
+    host = machine(CLEAN, listings={"/boot": names}, sizes=sizes, missing=[f"/lib/modules/{other}"])
     facts = kernel.read(host)
     assert facts["installed"] is not None
     assert facts["installed"][1] == {
@@ -365,7 +369,7 @@ def test_what_a_kernel_lacks_is_named(machine: Machine) -> None:
         "package": None,
         "lacks": None,
         "prebuilt": [],
-        "bytes": 7 * MIB,
+        "bytes": 8 * MIB,
         "bootable": False,
         "missing": [
             f"/boot/initrd.img-{other}",
@@ -485,14 +489,14 @@ def test_containers(
 @pytest.mark.parametrize(
     ("files", "exists", "says"),
     [
-        ({"/proc/2/comm": None}, [], "processes of other users are hidden"),
+        ({"/proc/2/comm": None, "/proc/1/comm": None}, [], "processes of other users are hidden"),
         ({}, ["/.dockerenv"], "'/.dockerenv' is the mark of a container, but all processes"),
     ],
 )
 def test_what_may_be_a_container(
     machine: Machine, files: dict[str, str | None], exists: list[str], says: str
 ) -> None:
-    facts = kernel.read(machine(CLEAN, files, exists=exists))
+    facts = kernel.read(machine(CLEAN, files, exists=exists, missing=["/proc/1"]))
     assert facts["container"] is None
     assert says in facts["unknown"]["container"]
 
@@ -682,11 +686,10 @@ def test_a_service_that_is_not_there(machine: Machine) -> None:
     assert facts["unknown"]["service"] == "there is no unit 'kdump-tools.service'"
 
 
-def test_an_implementation_that_cannot_be_read_yet(machine: Machine) -> None:
-    host = machine("debian-6.18-no-kdump", exists=["/usr/bin/kdumpctl"])
-    facts = kdump.read(host)
+def test_kdumpctl_is_told_by_its_program(machine: Machine) -> None:
+    facts = kdump.read(machine("debian-6.18-no-kdump", exists=["/usr/bin/kdumpctl"]))
     assert facts["implementation"] == "kdumpctl"
-    assert facts["unknown"]["dumps"] == "'kdumpctl' cannot be read yet"
+    assert "'/etc/kdump.conf'" in facts["unknown"]["dumps"]
     assert facts["capture"]["loaded"] is False
 
 
@@ -744,7 +747,7 @@ def test_many_dumps_stay_few_facts(machine: Machine) -> None:
     )
     facts = kdump.read(host)
     assert facts["dumps"] is not None
-    assert [dump["path"].split("/")[3] for dump in facts["dumps"]] == stamps[-kdump.MOST_DUMPS :]
+    assert [dump["path"].split("/")[3] for dump in facts["dumps"]] == stamps[-dumps.MOST_DUMPS :]
     assert "of 30 folders" in facts["unknown"]["dumps.older"]
 
 
