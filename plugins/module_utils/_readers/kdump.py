@@ -11,30 +11,26 @@ from typing import Dict, List, Optional, Tuple
 from ansible_collections.fleetops.kernel.plugins.module_utils import _kexec
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import Missing, Unreadable
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
+from ansible_collections.fleetops.kernel.plugins.module_utils._readers import _systemd, dumps, kdumpctl
 from ansible_collections.fleetops.kernel.plugins.module_utils._readers._asking import Asking
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import cmdline
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kdump as rules
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
     Capture,
-    Dump,
     DumpTarget,
     KdumpFacts,
     Reservation,
-    Service,
 )
 
 PROC_CMDLINE = "/proc/cmdline"
 IOMEM = "/proc/iomem"
 FOUR_GIB = 1 << 32
-# The program that tells each implementation. RHEL's is seen, and everything behind it is left unknown for now.
+# The program that tells each implementation.
 IMPLEMENTATIONS = (("kdump-tools", "/usr/sbin/kdump-config"), ("kdumpctl", "/usr/bin/kdumpctl"))
 DEFAULTS = "/etc/default/kdump-tools"
-COREDIR = "/var/crash"  # kdump-config: KDUMP_COREDIR=${KDUMP_COREDIR:=/var/crash}
+COREDIR = dumps.FOLDER  # kdump-config: KDUMP_COREDIR=${KDUMP_COREDIR:=/var/crash}
 KDUMP_INITRD = "/var/lib/kdump/initrd.img"
 SERVICE = "kdump-tools.service"
-# Facts are to stay small: the newest dumps tell what there is to tell.
-MOST_DUMPS = 10
-_MARKER_BYTES = 16
 
 
 def read(host: Host) -> KdumpFacts:
@@ -60,10 +56,12 @@ def read(host: Host) -> KdumpFacts:
     }
     if implementation == "kdump-tools":
         _kdump_tools(asking, facts, running)
-    elif implementation is None and "implementation" not in asking.unknown:
+    elif implementation == "kdumpctl":
+        kdumpctl.read(asking, facts, running)
+    elif "implementation" not in asking.unknown:
         _without_tools(asking, facts)
     else:
-        why = asking.unknown.get("implementation") or f"'{implementation}' cannot be read yet"
+        why = asking.unknown["implementation"]
         for path in (
             "capture.cmdline",
             "capture.initrd",
@@ -124,7 +122,7 @@ def _without_tools(asking: Asking, facts: KdumpFacts) -> None:
         )
         for path in ("capture.cmdline", "capture.initrd", "capture.initrd_bytes"):
             asking.say(path, why)
-    facts["dumps"] = asking.ask("dumps", _dumps, asking, COREDIR)
+    facts["dumps"] = asking.ask("dumps", dumps.read, asking, COREDIR, dumps.KDUMP_TOOLS)
 
 
 # --- kdump-tools -------------------------------------------------------------------------------------
@@ -134,14 +132,14 @@ def _kdump_tools(asking: Asking, facts: KdumpFacts, running: Optional[List[str]]
     host = asking.host
     settings = asking.ask("target", _settings, host)
     coredir = None if settings is None else asking.ask("target", _coredir, settings)
-    facts["service"] = asking.ask("service", _service, host)
+    facts["service"] = asking.ask("service", _systemd.service, host, SERVICE)
     if settings is None or coredir is None:
         for path in ("capture.cmdline", "capture.initrd", "capture.initrd_bytes", "dumps"):
             asking.say(path, asking.unknown["target"])
         return
     _capture(asking, facts["capture"], f"{coredir}/kexec_cmd", running)
     facts["target"] = _target(asking, settings, coredir)
-    facts["dumps"] = asking.ask("dumps", _dumps, asking, coredir)
+    facts["dumps"] = asking.ask("dumps", dumps.read, asking, coredir, dumps.KDUMP_TOOLS)
 
 
 def _settings(host: Host) -> Dict[str, str]:
@@ -201,18 +199,6 @@ def _recorded(host: Host, record: str, running: Optional[List[str]]) -> rules.Ke
     return command
 
 
-def _service(host: Host) -> Service:
-    argv = ["systemctl", "show", "--property=LoadState,ActiveState,UnitFileState", SERVICE]
-    values = dict(line.partition("=")[::2] for line in host.run(argv).splitlines())
-    if values.get("LoadState") == "not-found":
-        raise Missing(f"there is no unit '{SERVICE}'")
-    return {
-        "name": SERVICE,
-        "enabled": values["UnitFileState"] in ("enabled", "enabled-runtime"),
-        "active": values["ActiveState"] == "active",
-    }
-
-
 def _target(asking: Asking, settings: Dict[str, str], coredir: str) -> DumpTarget:
     for kind in ("ssh", "ftp", "nfs"):
         where = settings.get(kind.upper())
@@ -226,45 +212,3 @@ def _target(asking: Asking, settings: Dict[str, str], coredir: str) -> DumpTarge
         asking.say("target.total_bytes", asking.unknown["target.free_bytes"])
     total, free = disk if disk is not None else (None, None)
     return {"path": coredir, "kind": "local", "free_bytes": free, "total_bytes": total}
-
-
-# --- dumps -------------------------------------------------------------------------------------------
-
-
-def _dumps(asking: Asking, coredir: str) -> List[Dump]:
-    """The newest dumps below the folder, oldest first."""
-    host = asking.host
-    try:
-        names = host.listdir(coredir)
-    except Missing:
-        return []
-    found: List[Dump] = []
-    # <stamp>/dump.<stamp>, with a remote target <address>-<stamp>/ (kdump-config define_stampdir); stamps sort by time.
-    folders = [name for name in names if re.match(r"(\S+-)?\d{12}\Z", name)]
-    for folder in sorted(folders, key=lambda name: name[-12:], reverse=True):
-        if len(found) >= MOST_DUMPS:
-            asking.say("dumps.older", f"only the newest are listed, of {len(folders)} folders in '{coredir}'")
-            break
-        dumps = [name for name in host.listdir(f"{coredir}/{folder}") if re.match(r"(dump|vmcore)[.-]", name)]
-        found += [_dump(asking, f"{coredir}/{folder}/{name}") for name in dumps]
-    return sorted(found, key=lambda dump: (dump["time"], dump["path"]))
-
-
-def _dump(asking: Asking, path: str) -> Dump:
-    host = asking.host
-    size = host.size(path)
-    complete = None
-    if "incomplete" in path.rsplit("/", 1)[1]:
-        complete = False  # kdump-config renames it once everything was written
-    else:
-        ends = asking.ask(f"dumps.{path}", _ends, host, path, size)
-        if ends is not None:
-            complete = rules.dump_complete(*ends)
-            if complete is None:
-                asking.say(f"dumps.{path}", "it is of a kind that has no end marker")
-    return {"path": path, "bytes": size, "time": host.mtime(path), "complete": complete}
-
-
-def _ends(host: Host, path: str, size: int) -> Tuple[bytes, bytes]:
-    head = host.read_bytes(path, 0, _MARKER_BYTES)
-    return head, host.read_bytes(path, -_MARKER_BYTES, _MARKER_BYTES) if size >= _MARKER_BYTES else b""

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import Dict, Optional, Tuple, TypedDict
+from typing import Dict, Optional, Sequence, Tuple, TypedDict
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import bounds
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import KdumpFacts
 
 # A flattened dump: this signature (16 bytes) in a padded header, records, and a last record header whose two
@@ -21,12 +22,23 @@ FLATTENED_END = b"\xff" * 16
 # A shell word (POSIX sh, 2.2 Quoting). Expansions are not performed: they stay as they are written.
 _ASSIGNMENT = re.compile(
     r"^[ \t]*(?:export[ \t]+)?(?P<name>[A-Za-z_]\w*)="
-    r"""(?P<word>(?:'[^']*'|"(?:[^"\\]|\\.)*"|\\.|[^\s"'\\;&|<>()])*)""",
+    r"""(?P<word>(?:'[^']*'|"[^"\\]*(?:\\.[^"\\]*)*"|\\.|[^\s"'\\;&|<>()]+)*)""",
     re.MULTILINE | re.DOTALL,
 )
 _PIECE = re.compile(
-    r"""'(?P<single>[^']*)'|"(?P<double>(?:[^"\\]|\\.)*)"|\\(?P<escaped>.)|(?P<bare>[^'"\\]+)""", re.DOTALL
+    r"""'(?P<single>[^']*)'|"(?P<double>[^"\\]*(?:\\.[^"\\]*)*)"|\\(?P<escaped>.)|(?P<bare>[^'"\\]+)""",
+    re.DOTALL,
 )
+
+
+# kdump.conf(5): what can be named as a target; file systems are on a device of their own.
+KDUMP_CONF_TARGETS = ("nfs", "ssh", "raw", "ext2", "ext3", "ext4", "xfs", "btrfs", "minix", "virtiofs")
+# What kdumpctl takes from a command line: always (kdump-lib.sh prepare_cmdline), and where no setting says (kdumpctl).
+KDUMPCTL_REMOVES = frozenset(
+    "crashkernel panic_on_warn root rd.lvm.lv rd.luks.uuid rd.dm.uuid rd.md.uuid fcoe netroot rd.iscsi.initiator "
+    "iscsi_initiator".split()
+)
+KDUMPCTL_REMOVE_DEFAULT = "hugepages hugepagesz slub_debug"
 
 
 class KexecCommand(TypedDict):
@@ -40,10 +52,11 @@ class KexecCommand(TypedDict):
 def shell_assignments(text: str) -> Dict[str, str]:
     """``NAME=word`` at the beginning of lines, quotes taken off; the last of a name wins.
 
-    Nothing is expanded: a value with ``$`` or a backquote in it is what a shell would go on to work on.
+    Nothing is expanded: a value with ``$`` or a backquote in it is what a shell would go on to work on. Raises
+    FleetopsError for a text that is longer than any such file.
     """
     found: Dict[str, str] = {}
-    for match in _ASSIGNMENT.finditer(text):
+    for match in _ASSIGNMENT.finditer(bounds.within(text, bounds.SHELL_FILE, "a file of shell assignments")):
         found[match.group("name")] = "".join(
             _unquoted(piece) for piece in _PIECE.finditer(match.group("word"))
         )
@@ -56,7 +69,8 @@ def is_literal(value: str) -> bool:
 
 
 def kexec_command(line: str) -> KexecCommand:
-    """Take the recorded command apart. Raises FleetopsError when its quotes do not match."""
+    """Take the recorded command apart. Raises FleetopsError when its quotes do not match, or it is too long for one."""
+    bounds.within(line, bounds.COMMAND, "the recorded kexec command")
     try:
         words = shlex.split(line)
     except ValueError as error:
@@ -73,6 +87,35 @@ def kexec_command(line: str) -> KexecCommand:
         elif not word.startswith("-"):
             found["kernel"] = word
     return found
+
+
+def kdump_conf(text: str) -> Dict[str, str]:
+    """The directives of ``/etc/kdump.conf``, comments taken off (kdump.conf(5)); the first of a name wins."""
+    found: Dict[str, str] = {}
+    for line in text.splitlines():
+        words = line.partition("#")[0].split(None, 1)
+        if len(words) == 2:
+            found.setdefault(words[0], words[1].strip())
+    return found
+
+
+def kdump_conf_target(conf: Dict[str, str]) -> Optional[Tuple[str, str]]:
+    """(kind, place) of the target that is named; None when dumps go to ``path`` of the system itself."""
+    for name in KDUMP_CONF_TARGETS:
+        if name in conf:
+            return name, conf[name]
+    return None
+
+
+def kdumpctl_line(tokens: Sequence[str], remove: Optional[str], append: str) -> str:
+    """The capture kernel's command line, made of another as kdumpctl makes it (kdump-lib.sh prepare_cmdline).
+
+    Without what it adds for one machine: pretimeouts of its watchdogs, the id of its first CPU.
+    """
+    gone = KDUMPCTL_REMOVE_DEFAULT if remove is None else remove
+    names = {*KDUMPCTL_REMOVES, *(word.partition("=")[0] for word in gone.split())}
+    kept = [token for token in tokens if token.partition("=")[0] not in names]
+    return " ".join([*kept, *append.split()])
 
 
 def dump_complete(head: bytes, tail: bytes) -> Optional[bool]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
+from ansible_collections.fleetops.kernel.plugins.module_utils import _platform
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
     Evidence,
     Finding,
@@ -21,6 +22,8 @@ from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Ad
 SEVERITIES = ("critical", "high", "medium", "low")
 # Per rule; an advisory and a link bring their own.
 HIGH, MEDIUM, LOW = "high", "medium", "low"
+# Roles that touch nothing that differs between distributions.
+ANYWHERE = ("cilium_migration_cleanup",)
 # Names that a reason lists.
 MOST_NAMES = 10
 
@@ -75,8 +78,10 @@ def remedy_of(
     if kernel is not None and kernel["container"]:
         return None, " (no cure from here: this is a container)"
     distro = kernel["distro"] if kernel is not None else None
-    if role != "cilium_migration_cleanup" and distro is not None and distro["family"] is None:
-        return None, f" (no cure from here: {distro['id']} cannot be changed yet)"
+    platform = _platform.select(distro)
+    works = role in ANYWHERE or distro is None or (platform is not None and role in platform.CURES)
+    if distro is not None and not works:
+        return None, f" (no cure from here: {distro['id']} cannot be changed yet by the role {role})"
     return {"role": role, "vars": dict(variables)}, ""
 
 
