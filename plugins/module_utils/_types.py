@@ -41,11 +41,12 @@ class Distro(TypedDict):
     family: Optional[str]
 
 
-class _Brings(TypedDict, total=False):
+class _Told(TypedDict, total=False):
     release: str  # there when a package of a kernel image (rpm's kernel-core) is not named after what it brings
+    needs: List[str]  # there when it may be a meta package: the names that it depends on
 
 
-class Package(_Brings):
+class Package(_Told):
     """An installed package. ``status`` is the package manager's own word (dpkg: ``ii``, ``iF``; rpm: ``ii``)."""
 
     name: str

@@ -224,17 +224,17 @@ def check(params: Mapping[str, Any]) -> cmdline.Declaration:
 
 def entries(host: Host, platform: Any) -> List[Dict[str, Any]]:
     """The entries whose command line comes from both variables: made by 10_linux, and not for recovery."""
-    loader = platform.boot_loader(host)
-    if loader and not loader.startswith("GRUB"):
-        raise FleetopsError(
-            f"Nothing was changed: this machine was booted by {loader}, and only GRUB is supported"
-        )
     try:
-        menu = platform.boot_entries(host)
+        loader = platform.boot_loader(host)
+        menu = platform.boot_entries(host) if loader == "grub" else []
     except Missing as error:
         raise FleetopsError(
             f"Nothing was changed: only GRUB is supported, and {error.msg}", **error.context
         ) from error
+    if loader != "grub":
+        raise FleetopsError(
+            f"Nothing was changed: this machine is booted by {loader}, and only GRUB's own menu is supported"
+        )
     # gnulinux-simple-<device>, gnulinux-<release>-advanced-<device>, gnulinux-<release>-recovery-<device>
     found = [
         entry for entry in menu if re.match(r"gnulinux-(?!.*-recovery-)", entry["id"].rpartition(">")[2])

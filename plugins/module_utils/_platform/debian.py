@@ -15,7 +15,8 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
     Unreadable,
 )
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
-from ansible_collections.fleetops.kernel.plugins.module_utils._rules import cmdline, dpkg, grub
+from ansible_collections.fleetops.kernel.plugins.module_utils._platform import _boot
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import cmdline, dpkg
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kdump as kdump_rules
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules.grub import BootEntry
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
@@ -33,35 +34,30 @@ PACKAGE_MANAGER = "apt"
 CURES = frozenset({"crashkernel", "kernel_upgrade"})
 
 GRUB_CFG = "/boot/grub/grub.cfg"
-GRUBENV = "/boot/grub/grubenv"
-# systemd-boot says who it is (systemd.io/BOOT_LOADER_INTERFACE); a GRUB left on the disk is not asked then.
-LOADER_INFO = "/sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 CMDLINE_DROPIN = "/etc/default/grub.d/zz-fleetops.cfg"
 KDUMP_DEFAULTS = "/etc/default/kdump-tools"
 KDUMP_APPEND_KEY = "KDUMP_CMDLINE_APPEND"
 KDUMP_CONFIG = "/usr/sbin/kdump-config"
 RELEASE = "/proc/sys/kernel/osrelease"
 
+_GRUB = _boot.Grub(configs=(GRUB_CFG,), environment="/boot/grub/grubenv")
 _DPKG_STATUS = "/var/lib/dpkg/status"
 # A machine with every package of a release has 80 MiB; what is larger is no such file.
 _MOST_STATUS_BYTES = 256 << 20
 # Flavours come and go (linux-generic, linux-aws-6.8, linux-image-cloud-amd64 ...): no list of them would stay whole.
 _PATTERNS = ("linux-*", "kdump-tools", "kexec-tools", "makedumpfile")
-_FORMAT = r"${Package}\t${Version}\t${db:Status-Abbrev}\t${source:Package}\t${source:Version}\n"
-_DEPENDS_FORMAT = r"${Package}\t${Depends}\n"
+_FORMAT = r"${Package}\t${Version}\t${db:Status-Abbrev}\t${source:Package}\t${source:Version}\t${Depends}\n"
 # kdump-config: KDUMP_CMDLINE_APPEND=${KDUMP_CMDLINE_APPEND:="reset_devices ..."} in every version from 1.6.7 to 1.10.9.
 _DEFAULT_APPEND = re.compile(
     r"^\s*KDUMP_CMDLINE_APPEND=\$\{KDUMP_CMDLINE_APPEND:=\"([^\"$`]*)\"\}", re.MULTILINE
 )
-_RELEASE = r"\d+\.\d+\.\d+[-+]\S+?"
 # Modules of a vendor for one release (Ubuntu): linux-modules-nvidia-535-server-R, linux-main-modules-zfs-R.
-_VENDOR = re.compile(rf"linux-(?:main-)?modules-(?P<vendor>[a-z]\S*?)-(?P<release>{_RELEASE})\Z")
+_VENDOR = re.compile(rf"linux-(?:main-)?modules-(?P<vendor>[a-z]\S*?)-(?P<release>{dpkg.RELEASE})\Z")
 # Parts of the kernel itself.
 _OWN_MODULES = frozenset({"extra", "unsigned"})
 _OF_A_KERNEL = re.compile(
     r"linux-(image|modules|main-modules|headers)-|(kdump-tools|kexec-tools|makedumpfile)\Z"
 )
-_OF_A_RELEASE = re.compile(rf"linux-\S+-{_RELEASE}\Z")
 _LOCK_TIMEOUT = "DPkg::Lock::Timeout=600"
 
 
@@ -83,14 +79,8 @@ def packages(host: Host) -> List[Package]:
             raise
         return dpkg.packages(_status(host))
     return [
-        {
-            "name": name,
-            "version": version,
-            "source": source,
-            "source_version": source_version,
-            "status": status.strip(),
-        }
-        for name, version, status, source, source_version in lines
+        dpkg.package(name, version, status.strip(), source, source_version, depends)
+        for name, version, status, source, source_version, depends in lines
         if dpkg.is_known(version, status)
     ]
 
@@ -115,21 +105,18 @@ def release_of(package: Package) -> Optional[str]:
     return release_named(package["name"])
 
 
-def kernel_packages(host: Host, packages: Sequence[Package]) -> KernelPackages:
+def kernel_packages(_host: Host, packages: Sequence[Package]) -> KernelPackages:
     """What stands in the way of new kernels, and what pulls them in. A pin of apt's preferences is no hold."""
     there = [package for package in packages if package["status"][1:2] not in ("n", "c")]
-    names = [package["name"] for package in there]
-    depends = _depends(
-        host, [name for name in names if name.startswith("linux-") and not _OF_A_RELEASE.match(name)]
-    )
+    needs = {package["name"]: package["needs"] for package in there if "needs" in package}
     metas: List[MetaPackage] = [
         {
             "name": package["name"],
             "version": package["version"],
-            "tracks": dpkg.tracks(package["name"], depends),
+            "tracks": dpkg.tracks(package["name"], needs),
         }
         for package in there
-        if dpkg.leads_to_an_image(package["name"], depends)
+        if dpkg.leads_to_an_image(package["name"], needs)
     ]
     named = {meta["name"] for meta in metas}
     ours = [
@@ -186,49 +173,19 @@ def boot_files(release: str) -> Dict[str, int]:
     }
 
 
-def boot_loader(host: Host) -> Optional[str]:
-    """The boot loader that says that it booted this machine; None when none does, as GRUB before 2.12."""
-    try:
-        # Four bytes of attributes, then UTF-16 (kernel, Documentation/filesystems/efivarfs.rst).
-        return host.read_bytes(LOADER_INFO)[4:].decode("utf-16-le", "replace").rstrip("\0")
-    except Missing:
-        return None
+def boot_loader(host: Host) -> str:
+    """``grub``, ``grub-bls`` or ``systemd-boot``. Raises FleetopsError when that cannot be told."""
+    return _boot.kind(host, _GRUB)
 
 
 def boot_entries(host: Host) -> List[BootEntry]:
-    """The entries of GRUB's menu, as it was generated last."""
-    return grub.entries(_menu(host, host.read(GRUB_CFG)))
+    """The entries of the boot loader's menu, in its order."""
+    return _boot.entries(host, _GRUB)
 
 
 def next_boot(host: Host) -> NextBoot:
-    """The kernel that GRUB boots next. Raises FleetopsError when that cannot be told."""
-    loader = boot_loader(host)
-    if loader and not loader.startswith("GRUB"):
-        raise FleetopsError(f"This machine was booted by {loader}, which this collection cannot ask yet")
-    text = host.read(GRUB_CFG)
-    try:
-        environment = grub.environment(host.read(GRUBENV))
-    except Missing:
-        environment = {}
-    menu = _menu(host, text)
-    try:
-        spec, where = grub.default(text, environment)
-        node, notes, named_by = grub.choose(menu, spec)
-    except FleetopsError as error:
-        raise FleetopsError(f"'{GRUB_CFG}': {error.msg}", path=GRUB_CFG) from error
-    (entry,) = grub.entries([node])
-    if entry["release"] is None:
-        raise FleetopsError(
-            f"'{GRUB_CFG}': the entry that boots next, '{entry['title']}', boots no kernel of this system"
-        )
-    because = "; ".join([f"{where}: {spec or 'empty, so GRUB takes the first'}", *notes])
-    return {
-        "release": entry["release"],
-        "entry": entry["id"],
-        "because": because,
-        "once": where.startswith("next_entry"),
-        "named_by": named_by,
-    }
+    """The kernel that boots next. Raises FleetopsError when that cannot be told."""
+    return _boot.next_boot(host, _GRUB)
 
 
 def update_boot_config(host: Host) -> None:
@@ -269,27 +226,6 @@ def reload_capture(host: Host) -> None:
 
 
 # --- pieces ------------------------------------------------------------------------------------------
-
-
-def _menu(host: Host, text: str) -> List[grub.Node]:
-    try:
-        return grub.menu(text)
-    except FleetopsError as error:
-        raise FleetopsError(f"'{GRUB_CFG}': {error.msg}", path=GRUB_CFG) from error
-
-
-def _depends(host: Host, names: Sequence[str]) -> Dict[str, List[str]]:
-    """What packages depend on."""
-    if not names:
-        return {}
-    argv = ["dpkg-query", "--show", f"--showformat={_DEPENDS_FORMAT}", *sorted(names)]
-    try:
-        lines = [line.partition("\t")[::2] for line in host.run(argv).splitlines()]
-    except Unreadable:
-        if host.live or not host.exists(_DPKG_STATUS):
-            raise
-        lines = [(fields["Package"], fields.get("Depends", "")) for fields in _status(host)]
-    return {name: dpkg.names(depends) for name, depends in lines if name in names}
 
 
 def _status(host: Host) -> List[Dict[str, str]]:

@@ -26,6 +26,8 @@ _STATES = {
 _ERRORS = {"ok": "", "reinstreq": "R"}
 _FIELD = re.compile(r"^(Package|Status|Version|Source|Depends): (.*)$", re.MULTILINE)
 _SOURCE = re.compile(r"(\S+)(?: \((.*)\))?\Z")
+RELEASE = r"\d+\.\d+\.\d+[-+]\S+?"
+_OF_A_RELEASE = re.compile(rf"linux-\S+-{RELEASE}\Z")
 _IMAGE = re.compile(r"linux-image-(?:unsigned-)?(?P<release>\d\S*?)(?:-unsigned)?\Z")
 
 
@@ -52,14 +54,29 @@ def packages(fields_of: Sequence[Mapping[str, str]]) -> List[Package]:
             continue
         source = _SOURCE.match(fields.get("Source", name))
         found.append(
-            {
-                "name": name,
-                "version": version,
-                "source": source.group(1) if source else name,
-                "source_version": (source.group(2) if source else None) or version,
-                "status": _WANTS[words[0]] + _STATES[words[2]] + _ERRORS[words[1]],
-            }
+            package(
+                name,
+                version,
+                _WANTS[words[0]] + _STATES[words[2]] + _ERRORS[words[1]],
+                source.group(1) if source else name,
+                (source.group(2) if source else None) or version,
+                fields.get("Depends", ""),
+            )
         )
+    return found
+
+
+def package(name: str, version: str, status: str, source: str, source_version: str, depends: str) -> Package:
+    """A package; what it depends on only where it may be a meta package: named after no release."""
+    found: Package = {
+        "name": name,
+        "version": version,
+        "source": source,
+        "source_version": source_version,
+        "status": status,
+    }
+    if name.startswith("linux-") and not _OF_A_RELEASE.match(name):
+        found["needs"] = names(depends)
     return found
 
 
@@ -73,32 +90,32 @@ def names(depends: str) -> List[str]:
     return [word.split()[0].partition(":")[0] for word in re.split(r"[,|]", depends) if word.strip()]
 
 
-def release_named(package: str) -> Optional[str]:
+def release_named(name: str) -> Optional[str]:
     """The release that a package of a kernel image is named after; None for a meta package and for all others."""
-    found = _IMAGE.match(package)
+    found = _IMAGE.match(name)
     return found.group("release") if found else None
 
 
-def leads_to_an_image(package: str, depends: Mapping[str, Sequence[str]]) -> bool:
+def leads_to_an_image(name: str, needs: Mapping[str, Sequence[str]]) -> bool:
     """Does a package depend on a kernel image, or on a package that does?"""
-    return any(needed.startswith("linux-image-") for needed in _needed(package, depends))
+    return any(needed.startswith("linux-image-") for needed in _needed(name, needs))
 
 
-def tracks(package: str, depends: Mapping[str, Sequence[str]]) -> Optional[str]:
+def tracks(name: str, needs: Mapping[str, Sequence[str]]) -> Optional[str]:
     """The release that a meta package leads to: linux-generic, linux-image-generic, linux-image-5.15.0-112-generic."""
-    releases = (release_named(needed) for needed in _needed(package, depends))
+    releases = (release_named(needed) for needed in _needed(name, needs))
     return next((release for release in releases if release), None)
 
 
-def _needed(package: str, depends: Mapping[str, Sequence[str]]) -> List[str]:
+def _needed(name: str, needs: Mapping[str, Sequence[str]]) -> List[str]:
     """What a package depends on, and what that depends on, in the order of the fields; each once, itself not."""
     found: List[str] = []
-    seen: Set[str] = {package}
-    todo = list(reversed(depends.get(package, ())))
+    seen: Set[str] = {name}
+    todo = list(reversed(needs.get(name, ())))
     while todo:
-        name = todo.pop()
-        if name not in seen:
-            seen.add(name)
-            found.append(name)
-            todo += reversed(depends.get(name, ()))
+        needed = todo.pop()
+        if needed not in seen:
+            seen.add(needed)
+            found.append(needed)
+            todo += reversed(needs.get(needed, ()))
     return found

@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # This module util is PRIVATE to the collection.
-"""GRUB's menu as grub-mkconfig writes it, and which entry GRUB takes. Pure.
+"""GRUB's menu, and which entry GRUB takes. Pure.
 
-Nothing of GRUB's script language is run: menu entries are found by their braces, and the default by the one
-``set default=`` that 00_header writes. A configuration that does more is an error, not a guess.
+The menu stands in grub.cfg, or there the command ``blscfg`` stands for files that are read elsewhere (`bls`).
 """
 
 from __future__ import annotations
 
 import re
-import shlex
-from typing import Dict, List, NamedTuple, Optional, Tuple, TypedDict
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, TypedDict
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
-from ansible_collections.fleetops.kernel.plugins.module_utils._rules import cmdline
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import cmdline, grubscript
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules.grubscript import (
+    Command,
+    Files,
+    Statement,
+)
 
 
 class BootEntry(TypedDict):
@@ -48,45 +51,44 @@ class Choice(NamedTuple):
     named_by: str
 
 
-_HEAD = re.compile(r"(menuentry|submenu)\s")
-_LINUX = re.compile(r"linux(?:16|efi)?\s+(?P<rest>\S.*)\Z")
+class Default(NamedTuple):
+    """The name that GRUB looks for in its menu, where it stands, and whether it is for one boot only."""
+
+    spec: str
+    where: str
+    once: bool
+
+
+_LINUX = frozenset({"linux", "linux16", "linuxefi"})
+# Options of `menuentry` and `submenu` that have an argument (grub-core/commands/menuentry.c).
+_WITH_ARGUMENT = frozenset({"--class", "--users", "--hotkey", "--source", "--id", "-s", "-u", "-h", "-c"})
 # grub_strtoul: 0x is hexadecimal and no number without a digit behind it; 0 and a digit below 8 is octal.
 _NUMBER = re.compile(
     r"[ \t\n\v\f\r]*(?:0x(?P<hex>[0-9a-fA-F]+)|(?P<octal>0[0-7]+)|(?P<decimal>(?!0x)[0-9]+))"
 )
 _MOST_DIGITS = 32  # more than an unsigned long has in any of these bases: GRUB calls it out of range
 _HOLDS_LEAST = ("id", "title", "first", "position")
-_SET_DEFAULT = re.compile(r"^\s*set\s+default=(.*?)\s*$", re.MULTILINE)
+_ENVIRONMENT_HEAD = "# GRUB Environment Block\n"  # GRUB takes no other file for an environment
+_ASSIGNMENT = re.compile(r"^(?P<name>[^#=\n][^=\n]*)=(?P<value>(?:[^\\\n]|\\[\s\S])*)$", re.MULTILINE)
+CUSTOM = "custom.cfg"  # what 41_custom takes in, beside grub.cfg
+ALONE: Files = {CUSTOM: None}
 
 
-def menu(text: str) -> List[Node]:
-    """The menu of a grub.cfg. Raises FleetopsError when its braces do not match."""
-    top: List[Node] = []
-    # A block is (node or None, where its children go); functions and the like are blocks without a node.
-    blocks: List[Tuple[Optional[Node], List[Node]]] = [(None, top)]
-    for number, raw in enumerate(text.splitlines(), 1):
-        line = raw.strip()
-        if not line or line.startswith("#"):
-            continue
-        if _HEAD.match(line):
-            node, closed = _head(line, number, blocks[-1][0])
-            blocks[-1][1].append(node)
-            if not closed:
-                blocks.append((node, node.children if node.children is not None else []))
-        elif line.endswith("{"):
-            blocks.append((None, []))
-        elif line == "}":
-            if len(blocks) == 1:
-                raise FleetopsError(f"line {number} closes a block that was not opened")
-            blocks.pop()
-        else:
-            _body(line, blocks)
-    if len(blocks) != 1:
-        raise FleetopsError("a block is not closed at the end of the file")
-    return top
+def menu(text: str, files: Files = ALONE, blscfg: Sequence[Node] = ()) -> List[Node]:
+    """The menu of a grub.cfg; *blscfg* are the entries that this command adds, in their order.
+
+    What stands in a branch counts: of the menu's own conditions only those of the firmware's setup are not met.
+    Raises FleetopsError when its blocks do not match.
+    """
+    return _level(grubscript.parse(text), None, files, blscfg)
 
 
-def entries(nodes: List[Node]) -> List[BootEntry]:
+def has_blscfg(text: str) -> bool:
+    """Does the menu come from files of the boot loader specification?"""
+    return any(command.words[:1] == ["blscfg"] for command in grubscript.walk(grubscript.parse(text)))
+
+
+def entries(nodes: Sequence[Node]) -> List[BootEntry]:
     """All entries, in the order of the menu, those of submenus included."""
     found: List[BootEntry] = []
     for node in nodes:
@@ -109,46 +111,46 @@ def entries(nodes: List[Node]) -> List[BootEntry]:
 
 
 def environment(text: str) -> Dict[str, str]:
-    """The variables of a grubenv."""
-    found = {}
-    for line in text.splitlines():
-        name, equals, value = line.partition("=")
-        if equals and not line.startswith("#"):
-            found[name] = re.sub(r"\\(.)", r"\1", value)
-    return found
+    """The variables of a grubenv; none where GRUB would find none (grub-core/lib/envblk.c)."""
+    if not text.startswith(_ENVIRONMENT_HEAD):
+        return {}
+    return {
+        found.group("name"): re.sub(r"\\([\s\S])", r"\1", found.group("value"))
+        for found in _ASSIGNMENT.finditer(text)
+    }
 
 
-def default(text: str, env: Dict[str, str]) -> Tuple[str, str]:
-    """(what the default is, where it stands), as 00_header decides it. Raises FleetopsError for any other way."""
-    if re.search(r"^\s*blscfg\b", text, re.MULTILINE):
-        raise FleetopsError("the menu is made of boot loader specification files")
-    known = env if re.search(r"^\s*load_env\b", text, re.MULTILINE) else {}
-    values = [value.strip("\"'") for value in _SET_DEFAULT.findall(text)]
-    once = [value for value in values if value == "${next_entry}"]
-    others = [value for value in values if value != "${next_entry}"]
-    if len(others) != 1 or len(once) > 1 or (once and values[0] != once[0]):
-        raise FleetopsError(f"the default is set {len(values)} times, which only GRUB itself can follow")
-    if once and known.get("next_entry"):
-        return known["next_entry"], "next_entry in grubenv, for one boot"
-    (value,) = others
-    variable = re.match(r"\$\{?(\w+)\}?\Z", value)
-    if variable:
-        return known.get(variable.group(1), ""), f"{variable.group(1)} in grubenv"
-    if "$" in value:
-        raise FleetopsError(f"the default is '{value}', which only GRUB itself can work out")
-    return value, "default in grub.cfg"
+def variables(text: str, env: Mapping[str, str], files: Files = ALONE) -> grubscript.Outcome:
+    """What the variables hold once the menu stands; *env* is what GRUB finds in its environment."""
+    return grubscript.run(grubscript.parse(text), env, files)
 
 
-def choose(nodes: List[Node], spec: str) -> Choice:
-    """The entry that GRUB takes for a default, as in grub-core/normal/menu.c get_entry_number and menuentry_eq."""
+def default(outcome: grubscript.Outcome) -> Default:
+    """The default among these variables. Raises FleetopsError where only GRUB can know it."""
+    value, written = outcome.values.get("default", ""), outcome.written.get("default")
+    if value is None:
+        raise FleetopsError("the default depends on what only GRUB sees while it starts")
+    variable = re.match(r'"?\$\{?(\w+)\}?"?\Z', written or "")
+    if not variable:
+        return Default(value, "default in grub.cfg", False)
+    once = variable.group(1) == "next_entry"
+    return Default(value, f"{variable.group(1)} in grubenv" + (", for one boot" if once else ""), once)
+
+
+def choose(nodes: Sequence[Node], spec: str, whole_names: bool = False) -> Choice:
+    """The entry that GRUB takes for a default, as in grub-core/normal/menu.c get_entry_number and menuentry_eq.
+
+    *whole_names*: as Fedora and its family have changed it, where names come before numbers, and a number is one
+    only when nothing follows it.
+    """
     notes: List[str] = []
-    parts = _split(spec)
-    level, named_by = nodes, "id"
+    level, rest, named_by = nodes, spec, "id"
     while True:
         if not level:
             raise FleetopsError("the menu has no entry")
-        part = parts.pop(0) if parts else ""
-        position, kind = _position(level, part)
+        part, following = _first_part(rest)
+        find = _position_by_names if whole_names else _position
+        position, kind = find(level, part, rest)
         if position is None:
             if part:
                 notes.append(f"'{part}' names no entry, so GRUB takes the first")
@@ -161,38 +163,54 @@ def choose(nodes: List[Node], spec: str) -> Choice:
         node = level[position]
         if node.children is None:
             return Choice(node, notes, named_by)
-        level = node.children
+        level, rest = node.children, following
 
 
-def _head(line: str, number: int, parent: Optional[Node]) -> Tuple[Node, bool]:
-    """The node that a ``menuentry`` or ``submenu`` line opens, and whether the line closes it again."""
-    try:
-        words = shlex.split(line)
-    except ValueError as error:
-        raise FleetopsError(f"line {number} cannot be taken apart ({error})") from error
-    title, identity = words[1], None
-    for word, following in zip(words[2:], words[3:]):
-        if word in ("--id", "$menuentry_id_option", "${menuentry_id_option}"):
-            identity = following
+def _level(
+    script: Sequence[Statement], parent: Optional[Node], files: Files, blscfg: Sequence[Node]
+) -> List[Node]:
+    found: List[Node] = []
+    for command in _commands(script, files, 0):
+        name = command.words[0] if command.words else ""
+        if name in ("menuentry", "submenu"):
+            found.append(_node(command, parent, files))
+        elif name == "blscfg":
+            found += blscfg
+    return found
+
+
+def _commands(script: Sequence[Statement], files: Files, depth: int) -> Iterator[Command]:
+    """The commands, and those of the files that they take in."""
+    for command in grubscript.walk(script):
+        yield command
+        if command.words[:1] == ["source"] and len(command.words) > 1:
+            text = files.get(grubscript.file_name(command.words[1]))
+            if text is not None and depth < grubscript.MOST_NESTED:
+                yield from _commands(grubscript.parse(text), files, depth + 1)
+
+
+def _node(command: Command, parent: Optional[Node], files: Files) -> Node:
+    """The node that a ``menuentry`` or ``submenu`` makes."""
+    title, identity, waits = "", None, ""
+    for word in grubscript.words(command)[1:]:
+        if waits:
+            identity = word if waits == "--id" else identity
+            waits = ""
+        elif word in _WITH_ARGUMENT:
+            waits = word
         elif word.startswith("--id="):
             identity = word[len("--id=") :]
+        elif not word.startswith("--") and not title:
+            title = word
     identity = title if identity is None else identity
     path = identity.replace(">", ">>")
-    if parent is not None:
-        path = f"{parent.path}>{path}"
-    return Node(title, identity, path, None, [] if words[0] == "submenu" else None), line.endswith("}")
-
-
-def _body(line: str, blocks: List[Tuple[Optional[Node], List[Node]]]) -> None:
-    """A line inside a block: only ``linux`` matters. The last one counts, as in Ubuntu's if-else of initrdless boot."""
-    node = blocks[-1][0]
-    found = _LINUX.match(line)
-    if node is None or node.children is not None or not found:
-        return
-    changed = node._replace(linux=re.sub(r"\s+", " ", found.group("rest"), count=1))
-    siblings = blocks[-2][1]
-    siblings[-1] = changed
-    blocks[-1] = (changed, [])
+    node = Node(title, identity, f"{parent.path}>{path}" if parent else path, None, None)
+    body = command.body or []
+    if command.words[0] == "submenu":
+        return node._replace(children=_level(body, node, files, ()))
+    # The last one counts, as in Ubuntu's if-else of a boot without an initrd.
+    linux = [inner.words for inner in grubscript.walk(body) if inner.words[:1] and inner.words[0] in _LINUX]
+    return node._replace(linux=" ".join(linux[-1][1:]) if linux else None)
 
 
 def _release(kernel: str) -> Optional[str]:
@@ -200,28 +218,47 @@ def _release(kernel: str) -> Optional[str]:
     return found.group(1) if found else None
 
 
-def _split(spec: str) -> List[str]:
-    """A default's path: ``>`` separates, ``>>`` is a ``>`` of the name."""
-    parts = [""]
-    for piece in re.findall(r">>|>|[^>]+", spec):
-        if piece == ">":
-            parts.append("")
-        else:
-            parts[-1] += piece[0] if piece == ">>" else piece
-    return parts
+def _first_part(spec: str) -> Tuple[str, str]:
+    """(a default's name on this level, what is for the submenu): ``>`` separates, ``>>`` is a ``>`` of the name."""
+    pieces: List[str] = []
+    for piece in re.finditer(r">>|>|[^>]+", spec):
+        if piece.group() == ">":
+            return "".join(pieces), spec[piece.end() :]
+        pieces.append(">" if piece.group() == ">>" else piece.group())
+    return "".join(pieces), ""
 
 
-def _position(level: List[Node], part: str) -> Tuple[Optional[int], str]:
+def _position(level: Sequence[Node], part: str, rest: str) -> Tuple[Optional[int], str]:
     """(where in the level, by which kind of name); (None, "first") where GRUB takes the first in its stead."""
-    number = _number(part)
+    number = _number(rest)
     if number is not None:
-        if number >= len(level):
-            return None, "first"
-        return number, "position" if number else "first"
+        return _by_number(level, number)
     for index, node in enumerate(level):
         if part in (node.title, node.id):
             return index, "id" if part == node.id else "title"
     return None, "first"
+
+
+def _position_by_names(level: Sequence[Node], part: str, rest: str) -> Tuple[Optional[int], str]:
+    """The same where ids come before titles and both before numbers. White space ends an id, and spoils the default."""
+    spoilt = re.search(r"\s", rest)
+    identity = _first_part(rest[: spoilt.start()])[0] if spoilt else part
+    for index, node in enumerate(level):
+        if identity and node.id == identity:
+            return (None, "first") if spoilt else (index, "id")
+    for index, node in enumerate(level):
+        if part and node.title == part:
+            return index, "title"
+    number = _NUMBER.match(rest)
+    if number and number.end() == len(rest):
+        return _by_number(level, _number(rest) or 0)
+    return None, "first"
+
+
+def _by_number(level: Sequence[Node], number: int) -> Tuple[Optional[int], str]:
+    if number >= len(level):
+        return None, "first"
+    return number, "position" if number else "first"
 
 
 def _number(part: str) -> Optional[int]:

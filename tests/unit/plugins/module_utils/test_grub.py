@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
-from ansible_collections.fleetops.kernel.plugins.module_utils._rules import grub
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import grub, grubscript
 
 REAL = Path(__file__).parents[2] / "fixtures/hosts/debian-6.1-clean/boot/grub/grub.cfg"
 UUID = "5f1ee700-1ab0-4000-8000-000000000001"
@@ -66,8 +66,12 @@ def config(default: str) -> str:
     return HEADER.format(default) + MENU
 
 
-def chosen(spec: str) -> str:
-    return grub.choose(grub.menu(MENU), spec).node.path
+def chosen(spec: str, whole_names: bool = False) -> str:
+    return grub.choose(grub.menu(MENU), spec, whole_names).node.path
+
+
+def default(text: str, env: dict[str, str], files: grubscript.Files = grub.ALONE) -> grub.Default:
+    return grub.default(grub.variables(text, env, files))
 
 
 def test_the_menu_of_a_real_machine() -> None:
@@ -81,7 +85,7 @@ def test_the_menu_of_a_real_machine() -> None:
     assert {entry["release"] for entry in entries} == {"6.1.0-47-cloud-amd64"}
     assert entries[0]["cmdline"][0] == f"root=UUID={UUID}"
     assert entries[0]["cmdline"][-3:] == ["crashkernel=224M", "quiet", "loglevel=4"]
-    assert grub.default(REAL.read_text(), {})[0] == "0"
+    assert default(REAL.read_text(), {}) == ("0", "default in grub.cfg", False)
 
 
 def test_entries_of_a_menu() -> None:
@@ -131,6 +135,13 @@ def test_entries_of_a_menu() -> None:
         ("menuentry 'a' {\n", "not closed"),
         ("}\n", "line 1 closes a block"),
         ("menuentry 'a {\n}\n", "line 1 cannot be taken apart"),
+        ("if true; then\n", "what begins in line 1 has no 'fi'"),
+        ("if true\n", "what begins in line 1 has no 'then'"),
+        ("\nfi\n", "line 2 has a 'fi' that nothing asked for"),
+        ("if true; then\nmenuentry a {\nfi\n}\n", "line 3 has a 'fi'"),
+        ("while true; do\n", "what begins in line 1 has no 'done'"),
+        ("if " * 100, "in more than 40 blocks"),
+        pytest.param("#" * (grubscript.MOST_CHARACTERS + 1), "more than", id="too long"),
     ],
 )
 def test_a_menu_that_cannot_be_followed_is_an_error(text: str, says: str) -> None:
@@ -142,7 +153,7 @@ def test_a_menu_that_cannot_be_followed_is_an_error(text: str, says: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("default", "env", "spec", "where"),
+    ("named", "env", "spec", "where"),
     [
         ("0", {}, "0", "default in grub.cfg"),
         ("advanced>old", {}, "advanced>old", "default in grub.cfg"),
@@ -157,29 +168,154 @@ def test_a_menu_that_cannot_be_followed_is_an_error(text: str, says: str) -> Non
         ),
         ("0", {"next_entry": ""}, "0", "default in grub.cfg"),
         ("0", {"saved_entry": "advanced>old"}, "0", "default in grub.cfg"),
+        ("${nobody}>x", {}, ">x", "default in grub.cfg"),
     ],
 )
-def test_default(default: str, env: dict[str, str], spec: str, where: str) -> None:
-    assert grub.default(config(default), env) == (spec, where)
+def test_default(named: str, env: dict[str, str], spec: str, where: str) -> None:
+    assert default(config(named), env, BOTH) == (spec, where, "one boot" in where)
 
 
-def test_a_menu_that_loads_no_environment_has_none() -> None:
-    text = config("${saved_entry}").replace("load_env", "true")
-    assert grub.default(text, {"next_entry": "old", "saved_entry": "old"})[0] == ""
+BOTH = {"grubenv": "there", "custom.cfg": None}
+
+
+def test_a_menu_that_finds_no_environment_has_none() -> None:
+    env = {"next_entry": "old", "saved_entry": "old"}
+    assert default(config("${saved_entry}").replace("load_env", "true"), env, BOTH).spec == ""
+    assert default(config("${saved_entry}"), env, {**BOTH, "grubenv": None}).spec == ""
+    assert default(config("${saved_entry}"), env, BOTH).spec == "old"
+
+
+# As Ubuntu writes it (2.04 to 2.12), between the environment and the default.
+INITRDFAIL = """\
+if [ "${initrdfail}" = 2 ]; then
+   set initrdfail=
+elif [ "${initrdfail}" = 1 ]; then
+   set next_entry="${prev_entry}"
+   set prev_entry=
+   save_env prev_entry
+   if [ "${next_entry}" ]; then
+      set initrdfail=2
+   fi
+fi
+"""
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("env", "spec"),
     [
-        config("0") + 'set default="win"\n',  # 40_custom has the last word
-        config("${chosen_by_a_script}>x"),
-        MENU,
-        config("0") + "blscfg\n",
+        ({}, "0"),
+        ({"next_entry": "old"}, "old"),
+        ({"initrdfail": "2", "prev_entry": "new"}, "0"),
+        # the boot without an initrd failed: what was tried is tried again
+        ({"initrdfail": "1", "prev_entry": "new"}, "new"),
+        ({"initrdfail": "1", "next_entry": "old"}, "0"),
     ],
 )
-def test_a_default_that_only_grub_can_work_out_is_an_error(text: str) -> None:
+def test_the_failed_boot_without_an_initrd_of_ubuntu(env: dict[str, str], spec: str) -> None:
+    text = config("0").replace('if [ "${next_entry}" ]', INITRDFAIL + 'if [ "${next_entry}" ]')
+    found = default(text, env, BOTH)
+    assert (found.spec, found.once) == (spec, spec != "0")
+
+
+# As Fedora writes it (08_fallback_counting), behind the default.
+COUNTING = """\
+if [ -n "${boot_counter}" -a "${boot_success}" = "0" ]; then
+  if  [ "${boot_counter}" = "0" -o "${boot_counter}" = "-1" ]; then
+    set default=1
+    set boot_counter=-1
+  else
+    decrement boot_counter
+  fi
+  save_env boot_counter
+fi
+"""
+
+
+@pytest.mark.parametrize(
+    ("env", "spec"),
+    [
+        ({"saved_entry": "old"}, "old"),
+        ({"saved_entry": "old", "boot_counter": "2", "boot_success": "0"}, "old"),
+        ({"saved_entry": "old", "boot_counter": "0", "boot_success": "0"}, "1"),
+        ({"saved_entry": "old", "boot_counter": "0", "boot_success": "1"}, "old"),
+        ({"next_entry": "new", "boot_counter": "-1", "boot_success": "0"}, "1"),
+    ],
+)
+def test_the_fallback_of_fedora(env: dict[str, str], spec: str) -> None:
+    assert default(config("${saved_entry}") + COUNTING, env, BOTH).spec == spec
+
+
+@pytest.mark.parametrize(
+    ("added", "spec"),
+    [
+        ('set default="win"', "win"),  # 40_custom has the last word
+        ("default=win", "win"),
+        ("unset default", ""),
+        ('if [ "$none" ]; then set default=win; fi', "0"),
+        ("if [ ! -z x -a a != b ]; then set default=win; fi", "win"),
+        ("if ! false; then if true; then set default=win; fi; fi", "win"),
+        ("function choose {\n set default=win\n}", "0"),
+        ("function choose {\n set default=win\n}\nchoose", "win"),
+        ("menuentry x { set default=win }", "0"),
+        ("set other=win\nset default=${other}", "win"),
+        ("set default='${other}'", "${other}"),
+        ("# set default=win", "0"),
+        ("echo set default=win", "0"),
+    ],
+)
+def test_a_script_that_goes_on_is_followed(added: str, spec: str) -> None:
+    assert default(f"{config('0')}\n{added}\n", {}, BOTH).spec == spec
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        'if cmostest 5:6; then set default="win"; fi',
+        'if [ "$grub_platform" = "efi" ]; then set default=win; fi',
+        "if [ -f /there ]; then set default=win; fi",
+        "while sleep 1; do set default=win; done",
+        "set default=$root",
+        "search --set=default --label x",
+        "regexp --set 1:default '(.*)' x",
+        "read default",
+        "source $prefix/other.cfg",
+        "function again {\n again\n}\nagain",
+    ],
+)
+def test_a_default_that_only_grub_can_work_out_is_an_error(added: str) -> None:
     with pytest.raises(FleetopsError):
-        grub.default(text, {})
+        default(f"{config('0')}\n{added}\n", {}, BOTH)
+
+
+def test_a_branch_that_only_grub_knows_and_that_has_nothing_to_do_with_it_changes_nothing() -> None:
+    added = "if keystatus --shift; then set timeout=-1; elif sleep 1; then set default=0; else set x=1; fi"
+    assert default(config("0") + added, {}, BOTH).spec == "0"
+
+
+def test_a_menu_without_a_default_takes_the_first() -> None:
+    assert default(MENU, {}) == ("", "default in grub.cfg", False)
+
+
+# 41_custom
+CUSTOM = "if [ -f  ${config_directory}/custom.cfg ]; then\n  source ${config_directory}/custom.cfg\nfi\n"
+
+
+def test_the_file_of_the_site_beside_the_menu_counts() -> None:
+    text = config("0") + CUSTOM
+    files = {"grubenv": None, "custom.cfg": "set default=mine\nmenuentry Mine --id mine {\n}\n"}
+    assert default(text, {}, files).spec == "mine"
+    assert grub.entries(grub.menu(text, files))[-1]["id"] == "mine"
+    assert default(text, {}, BOTH).spec == "0"
+    with pytest.raises(FleetopsError, match="takes in another file"):  # nobody knows whether it is there
+        default(text, {}, {"grubenv": None})
+
+
+def test_a_menu_of_boot_loader_specification_files() -> None:
+    nodes = [grub.Node("T", "i", "i", "/vmlinuz-1", None)]
+    text = "menuentry before { true }\ninsmod blscfg\nblscfg\nmenuentry behind { true }\n"
+    assert [node.title for node in grub.menu(text, blscfg=nodes)] == ["before", "T", "behind"]
+    assert grub.has_blscfg(text)
+    assert not grub.has_blscfg(text.replace("\nblscfg", "\n# blscfg"))
 
 
 # --- the choice --------------------------------------------------------------------------------------
@@ -213,6 +349,76 @@ def test_a_default_that_only_grub_can_work_out_is_an_error(text: str) -> None:
 )
 def test_choose(spec: str, path: str) -> None:
     assert chosen(spec) == path
+
+
+@pytest.mark.parametrize(
+    ("spec", "path"),
+    [
+        ("advanced>old", "advanced>old"),
+        ("win", "win"),
+        ("Ubuntu", "simple"),
+        ("1", "advanced>6.8.0-45-adv"),
+        (" 1", "advanced>6.8.0-45-adv"),
+        ("0x1", "advanced>6.8.0-45-adv"),
+        ("advanced>6.8.0-45-adv", "advanced>6.8.0-45-adv"),
+        ("advanced>1", "advanced>old"),
+        # here it is no number with something behind it
+        ("1>1", "simple"),
+        ("1 is ignored>1", "simple"),
+        ("6.8.0-45-adv", "simple"),
+        # white space behind an id, and a title with it below one
+        ("win ", "simple"),
+        ("advanced>Linux 6.8.0-31-generic", "simple"),
+        ("Advanced options>old", "advanced>old"),
+        ("", "simple"),
+        ("gone", "simple"),
+    ],
+)
+def test_choose_as_fedora_does(spec: str, path: str) -> None:
+    assert chosen(spec, whole_names=True) == path
+
+
+def test_an_id_that_begins_with_digits_is_an_id_to_fedora_and_a_position_to_others() -> None:
+    text = "".join(f"menuentry '{name}' --id {name} {{\n true\n}}\n" for name in ("a", "b", "1c0ffee-5.14"))
+    menu = grub.menu(text)
+    assert grub.choose(menu, "1c0ffee-5.14", whole_names=True).node.id == "1c0ffee-5.14"
+    assert grub.choose(menu, "1c0ffee-5.14").node.id == "b"
+
+
+@pytest.mark.parametrize(
+    ("spec", "named_by"),
+    [
+        ("", "first"),
+        ("gone", "first"),
+        ("0", "first"),
+        ("00", "first"),
+        ("1", "position"),
+        ("1>1", "position"),
+        ("1>old", "position"),
+        ("advanced>1", "position"),
+        ("advanced>0", "first"),
+        ("advanced", "first"),  # the first in there
+        ("advanced>old", "id"),
+        ("simple", "id"),
+        ("Ubuntu", "title"),
+        ("advanced>Linux 6.8.0-31-generic", "title"),
+        ("Advanced options>old", "title"),
+        ("99999999999999999999999999999999999999", "first"),
+    ],
+)
+def test_what_it_is_named_by(spec: str, named_by: str) -> None:
+    assert grub.choose(grub.menu(MENU), spec).named_by == named_by
+
+
+@pytest.mark.parametrize(
+    ("spec", "position"),
+    [("09", 9), ("010", 8), ("0x", None), ("0x8", 8), ("0X8", 0), ("8z", 8), ("\u0668", None), ("\t8", 8)],
+)
+def test_numbers_are_those_of_grub(spec: str, position: int | None) -> None:
+    menu = grub.menu("".join(f"menuentry e{number} {{\n true\n}}\n" for number in range(10)))
+    found = grub.choose(menu, spec)
+    assert found.node.title == f"e{position or 0}"
+    assert ("names no entry" in " ".join(found.notes)) == (position is None)
 
 
 def test_what_grub_had_to_make_up_for_is_said() -> None:
@@ -261,3 +467,6 @@ def test_environment() -> None:
     block = "# GRUB Environment Block\nsaved_entry=a>b\nnext_entry=\nodd=a\\\\b=c\n" + "#" * 900
     assert grub.environment(block) == {"saved_entry": "a>b", "next_entry": "", "odd": "a\\b=c"}
     assert grub.environment("# GRUB Environment Block\n" + "#" * 999) == {}
+    assert grub.environment("# GRUB Environment Block\na=1\\\n2\nb=3\n") == {"a": "1\n2", "b": "3"}
+    # GRUB takes no other file for one
+    assert grub.environment("saved_entry=a\n") == {}

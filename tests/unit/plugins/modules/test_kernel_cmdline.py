@@ -14,7 +14,7 @@ from ansible_collections.fleetops.kernel.plugins.module_utils import _guard, _re
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import CAPTURE_FILE, Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result
-from ansible_collections.fleetops.kernel.plugins.module_utils._platform import debian
+from ansible_collections.fleetops.kernel.plugins.module_utils._platform import _boot, debian
 from ansible_collections.fleetops.kernel.plugins.modules import kernel_cmdline
 
 RELEASES = ("6.1.0-49-cloud-amd64", "6.1.0-47-cloud-amd64")
@@ -285,14 +285,14 @@ def test_a_file_of_that_name_which_is_not_ours_is_kept(machine: Machine) -> None
 def test_another_boot_loader(machine: Machine) -> None:
     machine.remove(debian.GRUB_CFG)
     with pytest.raises(
-        FleetopsError, match=r"only GRUB is supported, and '/boot/grub/grub\.cfg' does not exist"
+        FleetopsError, match=r"only GRUB is supported, and .*neither '/boot/grub/grub\.cfg' nor"
     ):
         play(machine, CRASH)
     machine.generate()
-    path = Path(machine.root + debian.LOADER_INFO)
+    path = Path(machine.root + _boot.LOADER_INFO)
     path.parent.mkdir(parents=True)
     path.write_bytes(b"\6\0\0\0" + "systemd-boot 252".encode("utf-16-le"))
-    with pytest.raises(FleetopsError, match="booted by systemd-boot 252, and only GRUB is supported"):
+    with pytest.raises(FleetopsError, match="booted by systemd-boot, and only GRUB's own menu is supported"):
         play(machine, CRASH)
 
 

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# This module util is PRIVATE to the collection.
+"""Asks the boot loader, whichever of GRUB, GRUB with boot loader specification files and systemd-boot it is."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, TypeVar
+
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
+    FleetopsError,
+    Missing,
+    Unreadable,
+)
+from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import bls, grub, systemd_boot
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules.grub import BootEntry
+from ansible_collections.fleetops.kernel.plugins.module_utils._types import NextBoot
+
+T = TypeVar("T")
+
+GRUB, GRUB_BLS, SYSTEMD_BOOT = "grub", "grub-bls", "systemd-boot"
+EFI = "/sys/firmware/efi"
+EFIVARS = f"{EFI}/efivars"
+# The vendor of the loader interface (systemd.io/BOOT_LOADER_INTERFACE). A loader says there who it is, GRUB from 2.12.
+LOADER_GUID = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+LOADER_INFO = f"{EFIVARS}/LoaderInfo-{LOADER_GUID}"
+# Where the EFI system partition is mounted, and the partition beside it that may hold kernels (file-hierarchy(7)).
+PARTITIONS = ("/efi", "/boot/efi", "/boot")
+BLS_ENTRIES = "/boot/loader/entries"
+_ASKED = ("LoaderEntryOneShot", "LoaderEntryDefault", "LoaderEntryLastBooted")
+
+
+class Grub(NamedTuple):
+    """Where a family's GRUB has its files, and how it differs. ``configs``: the first that is there counts."""
+
+    configs: Sequence[str]
+    environment: str
+    whole_names: bool = False  # see `grub.choose`
+    by_version: bool = False  # see `bls.ordered`
+
+
+class _Config(NamedTuple):
+    path: str
+    text: str
+    files: Dict[str, Optional[str]]
+    environment: Dict[str, str]
+
+
+# --- which one ---------------------------------------------------------------------------------------
+
+
+def kind(host: Host, where: Grub) -> str:
+    """``grub``, ``grub-bls`` or ``systemd-boot``. Raises FleetopsError when that cannot be told."""
+    said = loader_info(host)
+    if said is not None and said.startswith("systemd-boot"):
+        return SYSTEMD_BOOT
+    if said is not None and not said.startswith("GRUB"):
+        raise FleetopsError(
+            f"This machine was booted by {said or 'a nameless loader'}, which cannot be asked"
+        )
+    config = _grub_config(host, where.configs)
+    other = None
+    if config is None or (said is None and not _silence_means_grub(host)):
+        other = next((path for path in PARTITIONS if host.exists(f"{path}/EFI/systemd")), None)
+    if config is None and other is None:
+        raise Missing(
+            f"there is no boot loader that can be asked: neither '{where.configs[-1]}' nor systemd-boot"
+        )
+    if config is None:
+        return SYSTEMD_BOOT
+    if other is not None:
+        raise Unreadable(
+            f"Either of two boot loaders may be in use: '{config[0]}' and systemd-boot on '{other}' are there"
+        )
+    return GRUB_BLS if _parsed(config[0], grub.has_blscfg, config[1]) else GRUB
+
+
+def loader_info(host: Host) -> Optional[str]:
+    """The boot loader that says that it booted this machine; None when none does, as GRUB before 2.12."""
+    return _variable(host, "LoaderInfo")
+
+
+def _silence_means_grub(host: Host) -> bool:
+    """systemd-boot always says who it is: has this machine what it would say it in, or was it booted without EFI?"""
+    try:
+        if not host.exists(EFI):
+            return host.exists("/sys/class")
+        return bool(host.listdir(EFIVARS))
+    except (Missing, Unreadable):
+        return False
+
+
+def _variable(host: Host, name: str) -> Optional[str]:
+    try:
+        return systemd_boot.variable(host.read_bytes(f"{EFIVARS}/{name}-{LOADER_GUID}"))
+    except Missing:
+        return None
+
+
+# --- what it boots -----------------------------------------------------------------------------------
+
+
+def entries(host: Host, where: Grub) -> List[BootEntry]:
+    """The entries of the menu, in its order."""
+    if kind(host, where) == SYSTEMD_BOOT:
+        return [systemd_boot.shown(one) for one in systemd_boot.ordered(_systemd_boot_entries(host))]
+    config = _config(host, where)
+    outcome = _parsed(config.path, grub.variables, config.text, config.environment, config.files)
+    return grub.entries(_menu(host, where, config, outcome.values))
+
+
+def next_boot(host: Host, where: Grub) -> NextBoot:
+    """The kernel that boots next. Raises FleetopsError when that cannot be told."""
+    if kind(host, where) == SYSTEMD_BOOT:
+        return _next_of_systemd_boot(host)
+    config = _config(host, where)
+    outcome = _parsed(config.path, grub.variables, config.text, config.environment, config.files)
+    menu = _menu(host, where, config, outcome.values)
+    default = _parsed(config.path, grub.default, outcome)
+    choice = _parsed(config.path, grub.choose, menu, default.spec, where.whole_names)
+    (entry,) = grub.entries([choice.node])
+    if entry["release"] is None:
+        raise FleetopsError(
+            f"'{config.path}': the entry that boots next, '{entry['title']}', boots no kernel of this system"
+        )
+    because = "; ".join(
+        [f"{default.where}: {default.spec or 'empty, so GRUB takes the first'}", *choice.notes]
+    )
+    return {
+        "release": entry["release"],
+        "entry": entry["id"],
+        "because": because,
+        "once": default.once,
+        "named_by": choice.named_by,
+    }
+
+
+# --- GRUB --------------------------------------------------------------------------------------------
+
+
+def _grub_config(host: Host, paths: Sequence[str]) -> Optional[Tuple[str, str]]:
+    """(path, text) of the first of the paths that is there."""
+    for path in paths:
+        text = _optional(host, path)
+        if text is not None:
+            return path, text
+    return None
+
+
+def _config(host: Host, where: Grub) -> _Config:
+    found = _grub_config(host, where.configs)
+    if found is None:
+        raise Missing(f"'{where.configs[-1]}' does not exist", path=where.configs[-1])
+    path, text = found
+    environment = _optional(host, where.environment)
+    files = {where.environment.rpartition("/")[2]: environment}
+    # Few have such a file. Where it cannot be told whether there is one, the script says that it takes it in.
+    with contextlib.suppress(Unreadable):
+        files[grub.CUSTOM] = _optional(host, f"{path.rpartition('/')[0]}/{grub.CUSTOM}")
+    return _Config(path, text, files, grub.environment(environment or ""))
+
+
+def _menu(
+    host: Host, where: Grub, config: _Config, variables: Mapping[str, Optional[str]]
+) -> List[grub.Node]:
+    shown: List[grub.Node] = []
+    if _parsed(config.path, grub.has_blscfg, config.text):
+        found = [
+            bls.entry(name, host.read(f"{BLS_ENTRIES}/{name}"))
+            for name in host.listdir(BLS_ENTRIES)
+            if bls.is_entry(name)
+        ]
+        shown = bls.nodes(bls.ordered(found, where.by_version), variables)
+    return _parsed(config.path, grub.menu, config.text, config.files, shown)
+
+
+def _optional(host: Host, path: str) -> Optional[str]:
+    try:
+        return host.read(path)
+    except Missing:
+        return None
+
+
+def _parsed(path: str, question: Callable[..., T], *args: Any) -> T:
+    """The answer to a question about a file, which an error names."""
+    try:
+        return question(*args)
+    except FleetopsError as error:
+        raise FleetopsError(f"'{path}': {error.msg}", path=path) from error
+
+
+# --- systemd-boot ------------------------------------------------------------------------------------
+
+
+def _next_of_systemd_boot(host: Host) -> NextBoot:
+    variables = {name: _variable(host, name) or "" for name in _ASKED}
+    default = ""
+    for partition in PARTITIONS:
+        text = _optional(host, f"{partition}/loader/loader.conf")
+        if text is not None:
+            default = dict(systemd_boot.key_values(text)).get("default", "")
+            break
+    choice = systemd_boot.choose(_systemd_boot_entries(host), variables, default)
+    if choice.entry.release is None:
+        raise FleetopsError(
+            f"The entry that systemd-boot takes next, '{choice.entry.id}', does not say which kernel it boots"
+        )
+    return {
+        "release": choice.entry.release,
+        "entry": choice.entry.id,
+        "because": choice.because,
+        "once": choice.once,
+        "named_by": choice.named_by,
+    }
+
+
+def _systemd_boot_entries(host: Host) -> List[systemd_boot.Entry]:
+    """The entries of both partitions. An entry whose kernel is not there is none to systemd-boot either."""
+    found: Dict[str, systemd_boot.Entry] = {}
+    for partition in PARTITIONS:
+        for name in filter(systemd_boot.is_entry, _names(host, f"{partition}/loader/entries")):
+            one = systemd_boot.entry(name, host.read(f"{partition}/loader/entries/{name}"))
+            if one is not None and host.exists(f"{partition}{one[1]}"):
+                found.setdefault(one[0].id, one[0])
+        for name in _names(host, f"{partition}/EFI/Linux"):
+            if name.lower().endswith(".efi"):
+                one_image = _image(host, f"{partition}/EFI/Linux", name)
+                found.setdefault(one_image.id, one_image)
+    return list(found.values())
+
+
+def _image(host: Host, folder: str, name: str) -> systemd_boot.Entry:
+    path = f"{folder}/{name}"
+    texts: Dict[str, str] = {}
+    try:
+        sections = systemd_boot.sections_of(host.read_bytes(path, 0, systemd_boot.HEAD_BYTES))
+        for section in (".uname", ".osrel", ".cmdline"):
+            if section in sections:
+                offset, size = sections[section]
+                raw = host.read_bytes(path, offset, min(size, systemd_boot.MOST_SECTION_BYTES))
+                texts[section] = raw.decode("utf-8", "replace").rstrip("\0")
+    except FleetopsError:
+        pass  # a captured tree has no images: their names are there
+    return systemd_boot.image(name, texts)
+
+
+def _names(host: Host, folder: str) -> List[str]:
+    try:
+        return host.listdir(folder)
+    except Missing:
+        return []
