@@ -25,7 +25,12 @@ def test_both_nodes_are_read_and_judged(scenario: Any) -> None:
     hosts = scenario.report()["hosts"]
     assert {name: host["zone"] for name, host in hosts.items()} == {"n1": "zone_a", "n2": "zone_b"}
     for host in hosts.values():
-        assert set(host["facts"]) == {"fleetops_kernel", "fleetops_kdump", "fleetops_links"}
+        assert set(host["facts"]) == {
+            "fleetops_kernel",
+            "fleetops_kdump",
+            "fleetops_links",
+            "fleetops_actors",
+        }
         assert host["unreachable"] is host["unreadable"] is None
         assert "capture-may-hang" in {f["id"] for f in host["findings"] if f["status"] == "affected"}
     print({name: host["on_panic"]["outcome"] for name, host in hosts.items()})

@@ -170,7 +170,7 @@ def _enabled(
     found = asking.ask(f"upgrades.{facts['name']}.enabled", question, asking.host, settings)
     if found is not None:
         facts["enabled"], lines = found
-        facts["lines"] = lines + facts["lines"]
+        facts["lines"] = facts["lines"] + lines
 
 
 def _timer(host: Host, name: str) -> Tuple[bool, List[Evidence]]:

@@ -14,6 +14,7 @@ from typing import Any
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Finding
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import readings
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings import (
+    actors,
     boot,
     kdump,
     kernel,
@@ -26,7 +27,7 @@ from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings.case impo
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
 
 # Subjects of findings that speak of all that there are.
-ALL = ("advisories", "links", packages.UNKNOWN_KERNEL)
+ALL = ("advisories", "links", "actors", packages.UNKNOWN_KERNEL)
 
 # A row per rule: to add one is to add it here.
 RULES: tuple[Callable[[Case], list[Finding]], ...] = (
@@ -49,6 +50,9 @@ RULES: tuple[Callable[[Case], list[Finding]], ...] = (
     kdump.dump_target_too_small,
     kdump.dumps_waiting,
     links.stale_link,
+    actors.reboot_by_others,
+    actors.fallback_may_be_removed,
+    actors.foreign_routes_flushed,
 )
 
 

@@ -51,7 +51,15 @@ def facts(loaded: bool) -> dict[str, Any]:
         "unknown": {},
     }
     links = {"links": [], "total": 2, "unknown": {}}
-    return {"ansible_facts": {"fleetops_kernel": kernel, "fleetops_kdump": kdump, "fleetops_links": links}}
+    actors: dict[str, Any] = {
+        "upgrades": [],
+        "kured": {"running": False, "sentinel": "/x", "sentinel_present": False, "lines": []},
+        "networkd": None,
+        "cilium": False,
+        "unknown": {},
+    }
+    parts = {"kernel": kernel, "kdump": kdump, "links": links, "actors": actors}
+    return {"ansible_facts": {f"fleetops_{part}": value for part, value in parts.items()}}
 
 
 @pytest.fixture

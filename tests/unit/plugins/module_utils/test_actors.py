@@ -142,9 +142,9 @@ def test_the_very_lines_of_unattended_upgrades(read: Read) -> None:
         QUIET, APT_QUIET, {f"{APT}/52x": 'A "b";\n  Unattended-Upgrade::Automatic-Reboot  "true"; # us'}
     )
     assert facts["upgrades"][0]["lines"] == [
+        {"source": f"{APT}/52x", "text": 'Unattended-Upgrade::Automatic-Reboot  "true"; # us'},
         {"source": f"{APT}/20auto-upgrades", "text": PERIODIC.strip()},
         {"source": TIMERS, "text": "apt-daily-upgrade.timer"},
-        {"source": f"{APT}/52x", "text": 'Unattended-Upgrade::Automatic-Reboot  "true"; # us'},
     ]
 
 
@@ -153,7 +153,7 @@ def test_the_very_lines_of_unattended_upgrades(read: Read) -> None:
 def test_a_masked_timer_runs_nothing(read: Read, unit: str, folder: str) -> None:
     facts = read(QUIET, APT_QUIET, links={f"{folder}/{unit}": "/dev/null"})
     assert upgrades(facts) == (False, False, True)
-    assert facts["upgrades"][0]["lines"][1]["source"] == f"{folder}/{unit}"
+    assert facts["upgrades"][0]["lines"][-1]["source"] == f"{folder}/{unit}"
 
 
 @pytest.mark.parametrize(

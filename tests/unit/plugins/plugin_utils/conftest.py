@@ -38,10 +38,15 @@ Facts = dict[str, Any]
 @functools.cache
 def _read(name: str) -> Facts:
     from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
-    from ansible_collections.fleetops.kernel.plugins.module_utils._readers import kdump, kernel, links
+    from ansible_collections.fleetops.kernel.plugins.module_utils._readers import actors, kdump, kernel, links
 
     host = Host(str(HOSTS / name))
-    return {"kernel": whole(kernel.read(host)), "kdump": kdump.read(host), "links": links.read(host)}
+    return {
+        "kernel": whole(kernel.read(host)),
+        "kdump": kdump.read(host),
+        "links": links.read(host),
+        "actors": quiet(actors.read(host)),
+    }
 
 
 def whole(kernel: Any) -> Facts:
@@ -65,6 +70,17 @@ def whole(kernel: Any) -> Facts:
         if kernel["next_boot"]:
             _fill(kernel["next_boot"], kernel["unknown"], key, f"next_boot.{key}", value)
     return dict(kernel)
+
+
+def quiet(actors: Any) -> Facts:
+    """The same for those who act on a node: nobody does."""
+    for key, value in {"upgrades": [], "cilium": False}.items():
+        _fill(actors, actors["unknown"], key, key, value)
+    for key in ("running", "sentinel_present"):
+        _fill(actors["kured"], actors["unknown"], key, f"kured.{key}", False)
+    for key in ("active", "manages_foreign_routes", "manages_foreign_rules"):
+        _fill(actors["networkd"], actors["unknown"], key, f"networkd.{key}", True)
+    return dict(actors)
 
 
 def _fill(part: Any, unknown: dict[str, str], key: str, path: str, value: Any) -> None:

@@ -86,7 +86,12 @@ def test_facts_without_a_registered_look_are_enough(incident: Facts) -> None:
 def test_facts_of_an_older_look_do_not_count(incident: Facts, clean: Facts) -> None:
     given = variables(incident)
     given["assess_look"] = {"ansible_facts": {"fleetops_kernel": clean["kernel"]}}
-    assert collect({"n1": given})["n1"]["facts"] == {"kernel": clean["kernel"], "kdump": None, "links": None}
+    assert collect({"n1": given})["n1"]["facts"] == {
+        "kernel": clean["kernel"],
+        "kdump": None,
+        "links": None,
+        "actors": None,
+    }
     given["assess_look"] = {"skipped": True}
     assert collect({"n1": given})["n1"]["unreadable"] == "it was not looked at"
 
