@@ -58,6 +58,7 @@ LIVE, CAPTURED, SOSREPORT, DISK, BARE = "live", "captured tree", "sosreport", "d
 OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
 # File systems of a running machine: none of them is on its disk.
 VIRTUAL = ("proc", "sys", "run", "dev")
+NOT_CAPTURED = "was not captured"
 # Bytes. The largest that is read whole is a grub.cfg or modules.dep: some MiB.
 LARGEST = 32 << 20
 PIECE = 64 << 10
@@ -91,6 +92,10 @@ class Host:
     def require_a_machine(self) -> None:
         """Raise FleetopsError when nothing shows that this directory is what a machine left behind."""
         if self.kind == BARE:
+            try:
+                os.listdir(self.root)
+            except OSError as error:
+                raise Unreadable(f"Cannot read '{self.root}': {error.strerror}", path=self.root) from error
             raise FleetopsError(
                 f"'{self.root}' is nothing that a machine left behind: expected a captured tree (with {CAPTURE_FILE}), "
                 f"an unpacked sosreport (with {_sos.FOLDER[1:]} and {_sos.VERSION[1:]}), or a mounted disk (with "
@@ -207,7 +212,7 @@ class Host:
             raise self._why(path, error) from error
         doubt = self._doubt_of_listing(path, names)
         if doubt:
-            raise Unreadable(f"Cannot list '{path}': {doubt}", path=path)
+            raise Unreadable(f"'{path}' {doubt}", path=path)
         return names
 
     def glob(self, pattern: str) -> list[str]:
@@ -419,7 +424,7 @@ class Host:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             doubt = self._doubt(path)
             if doubt:
-                return Unreadable(f"Cannot tell whether there is '{path}': {doubt}", path=path)
+                return Unreadable(f"'{path}' {doubt}", path=path)
             return Missing(f"'{path}' does not exist", path=path)
         hint = " (needs root)" if error.errno in (errno.EACCES, errno.EPERM) and os.geteuid() != 0 else ""
         return Unreadable(f"Cannot read '{path}': {error.strerror}{hint}", path=path)
@@ -434,8 +439,8 @@ class Host:
         """Step into the one folder that an archive of sos unpacks to."""
         try:
             names = [name for name in os.listdir(self.root) if not name.startswith(".")]
-        except OSError as error:
-            raise self._why(self.root, error) from error
+        except OSError:  # what is in it may be open all the same
+            return
         below = [name for name in names if re.match(r"(sosreport|sos)-", name)]
         if len(below) == 1 and len(names) == 1:
             self.root = os.path.join(self.root, below[0])
@@ -473,7 +478,7 @@ class Host:
             places.add(self.resolve(path))
         if any(self._is_proved(place) for place in places):
             return None
-        return "it is not in this sosreport" if self._report is not None else "it was not captured"
+        return "is not in this sosreport" if self._report is not None else NOT_CAPTURED
 
     def _is_proved(self, path: str) -> bool:
         """Do the notes of a tree, or what it holds in whole, prove that there was no such path?"""
@@ -493,14 +498,14 @@ class Host:
     def _doubt_of_disk(self, path: str) -> Optional[str]:
         top = posixpath.normpath(path).split("/")[1]
         if top in VIRTUAL:
-            return f"a disk does not hold /{top}, which is of a running machine"
+            return f"is on no disk: only the running machine had /{top}"
         if not os.path.isdir(self._real(f"/{top}")) and (self.kind == BARE or posixpath.dirname(path) != "/"):
-            return f"this tree has no /{top}"
+            return f"was not kept: there is no /{top} in this tree"
         for where in self._mount_points():
             if path == where or path.startswith(f"{where}/"):
                 real = self._real(where)
                 if not os.path.isdir(real) or not os.listdir(real):
-                    return f"{where} is a file system of its own (etc/fstab), and not mounted here"
+                    return f"is not on this disk: {where} is a file system of its own (etc/fstab), and not mounted here"
         return None
 
     def _mount_points(self) -> list[str]:
@@ -519,9 +524,9 @@ class Host:
     def _doubt_of_listing(self, path: str, names: Sequence[str]) -> Optional[str]:
         """Why a directory of this tree may have held more; None when it did not."""
         if self._report is not None:
-            return None if self._report.whole(path) else "this sosreport holds only a part of it"
+            return None if self._report.whole(path) else "is in this sosreport only in part"
         if self.kind == CAPTURED:
-            return "it was not captured" if "missing" in self._captured else None
+            return NOT_CAPTURED if "missing" in self._captured else None
         return None if self.live or names else self._doubt_of_disk(f"{path.rstrip('/')}/any")
 
     def _mount_of(self, path: str) -> Optional[dict[str, int]]:

@@ -39,6 +39,7 @@ def execute(argument_spec: Dict[str, Any], run: Run, apply: Optional[Apply] = No
     module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **options)
     try:
         host = Host(module.params.get("root") or "/")
+        host.require_a_machine()
         result = run(host, module.params)
         returned = dict(result.returned)
         if result.plan and not module.check_mode:

@@ -74,6 +74,7 @@ class Report:
         self._processes(notes)
         self._memory(notes)
         self._programs(notes)
+        self._kdump(notes)
         for command in LISTINGS:
             for folder, names in rules.listing(self.output("boot", command.format("/boot")) or "").items():
                 notes["listings"][folder] = sorted(names)
@@ -151,6 +152,15 @@ class Report:
         there = {package.name for package in packages if package.status[1] == "i"}
         for program, package in PROGRAMS.items():
             notes["exists" if package in there else "missing"].append(program)
+
+    def _kdump(self, notes: Dict[str, Any]) -> None:
+        shown = rules.kdump(self.output("kdump", "kdump-config show") or "")
+        if shown is not None:
+            record = f"{shown.coredir.rstrip('/')}/kexec_cmd"
+            if shown.kexec_command is None:
+                notes["missing"].append(record)
+            else:
+                notes["texts"][record] = shown.kexec_command
 
     # --- commands ------------------------------------------------------------------------------------
 

@@ -56,6 +56,23 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+left_behind:
+  description: What was read instead of a running machine.
+  returned: with O(root)
+  type: dict
+  contains:
+    kind:
+      description: C(captured tree), C(sosreport) or C(disk).
+      type: str
+      sample: sosreport
+    root:
+      description: Where it lies.
+      type: path
+      sample: /srv/post-mortem/node-a1/sosreport-node-a1-2026-11-24-abcdefg
+    time:
+      description: The last moment that it tells of, in UTC. Null when nothing in it says so.
+      type: str
+      sample: "2026-11-24T12:18:40Z"
 ansible_facts:
   description: What was read.
   returned: success
@@ -279,7 +296,10 @@ PARTS: Dict[str, Callable[[Host], Any]] = {
 def run(host: Host, params: Mapping[str, Any]) -> Result:
     """Read the parts that are asked for."""
     facts = {f"fleetops_{name}": PARTS[name](host) for name in chosen(params["gather_subset"], PARTS)}
-    return Result(returned={"ansible_facts": facts})
+    returned: Dict[str, Any] = {"ansible_facts": facts}
+    if not host.live:
+        returned["left_behind"] = {"kind": host.kind, "root": host.root, "time": host.time()}
+    return Result(returned=returned)
 
 
 def main() -> None:

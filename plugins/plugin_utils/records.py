@@ -24,6 +24,8 @@ FACT = "fleetops_"
 # Where the role assess registers its look at a node, and remediate what became of it.
 LOOK = "assess_look"
 OUTCOME = "fleetops_outcome"
+# The folder on the controller that is read instead of a dead node.
+ROOT = "fleetops_root"
 # A site's own choices: the remedies propose them, the policy judges by them (see findings.judge).
 CHOICES = (
     "crashkernel_size",
@@ -43,6 +45,14 @@ class Outcome(TypedDict):
     why: str
 
 
+class LeftBehind(TypedDict):
+    """What was read instead of the node itself (see node_facts): ``kind``, ``root``, and ``time`` or null."""
+
+    kind: str
+    root: str
+    time: str | None
+
+
 class Record(TypedDict):
     """One host. ``unreachable`` and ``unreadable`` are reasons; with one of them there are no facts."""
 
@@ -53,6 +63,7 @@ class Record(TypedDict):
     on_panic: OnPanic
     unreachable: str | None
     unreadable: str | None
+    left_behind: LeftBehind | None
     outcome: Outcome | None
 
 
@@ -91,6 +102,7 @@ def record(host: str, variables: Mapping[str, Any], advisories: Sequence[Advisor
         "on_panic": on_panic,
         "unreachable": unreachable,
         "unreadable": unreadable,
+        "left_behind": _left_behind(variables, look),
         "outcome": {"status": str(outcome["status"]), "why": str(outcome.get("why") or "")}
         if outcome
         else None,
@@ -163,6 +175,13 @@ def facts_read(known: Any) -> NodeFacts:
             "The node was not read: expected the ansible_facts that fleetops.kernel.node_facts returned"
         )
     return found
+
+
+def _left_behind(variables: Mapping[str, Any], look: Mapping[str, Any]) -> LeftBehind | None:
+    """Also of a folder that could not be read: the host itself was not asked."""
+    root = plain(variables.get(ROOT))
+    found: LeftBehind | None = look.get("left_behind")
+    return found or ({"kind": "folder", "root": str(root), "time": None} if root else None)
 
 
 def _words(message: Any) -> str:

@@ -156,6 +156,7 @@ def _host(record: Record) -> dict[str, Any]:
         "on_panic": record["on_panic"],
         "unreachable": record["unreachable"],
         "unreadable": record["unreadable"],
+        "left_behind": record["left_behind"],
     }
 
 

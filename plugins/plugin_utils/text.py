@@ -104,7 +104,8 @@ def _title(report: Mapping[str, Any]) -> str:
     zones = {entry["zone"] for entry in report["hosts"].values() if entry["zone"]}
     where = f" in {count(len(zones), 'zone')}" if zones else ""
     what = f"{report['report']}{', before the cure' if report['stage'] == 'before' else ''}"
-    return f"fleetops.kernel {what}: {count(len(report['hosts']), 'node')}{where}, {report['time'].replace('T', ' ')}"
+    what += " of what dead nodes left behind" if _dead(report["hosts"]) else ""
+    return f"fleetops.kernel {what}: {count(len(report['hosts']), 'node')}{where}, {_moment(report['time'])}"
 
 
 def _verdicts(hosts: Hosts, paint: _Paint) -> list[str]:
@@ -116,10 +117,11 @@ def _verdicts(hosts: Hosts, paint: _Paint) -> list[str]:
         lines: list[str] = []
         for host in ordered:
             verdict = hosts[host]["on_panic"]
-            say = f"{_name(host, hosts[host])}: if this node panics now, {VERDICTS[verdict['outcome']]}, because "
+            when = _as_of(hosts[host]) or "if this node panics now"
+            say = f"{_name(host, hosts[host])}: {when}, {VERDICTS[verdict['outcome']]}, because "
             lines += paint(_wrap(say + verdict["because"] + ".", "", "    "), WORDS[verdict["outcome"]])
         return lines
-    lines = ["IF A NODE PANICS NOW"]
+    lines = ["ON A PANIC AS EACH WAS WHEN IT WAS LAST READ" if _dead(hosts) else "IF A NODE PANICS NOW"]
     for outcome in OUTCOMES:
         those = [host for host in ordered if hosts[host]["on_panic"]["outcome"] == outcome]
         if those:
@@ -139,7 +141,7 @@ def _one_by_one(hosts: Hosts, paint: _Paint) -> list[str]:
     for host, entry in hosts.items():
         if entry["facts"] is None:
             continue
-        lines += ["", f"{_name(host, entry)}{_about(entry)}"]
+        lines += ["", f"{_name(host, entry)}{_about(entry)}", *_source(entry)]
         for finding in entry["findings"]:
             if finding["status"] != "ok":
                 lines += paint([f"  {_head(finding)}"], finding["severity"])
@@ -268,7 +270,7 @@ def _conclusion(report: Mapping[str, Any], paint: _Paint) -> list[str]:
     panic = ", ".join(
         f"{summary['on_panic'][key]} {WORDS[key]}" for key in OUTCOMES if summary["on_panic"][key]
     )
-    lines.append(f"On a panic now: {panic}.")
+    lines.append(f"On a panic {'then' if _dead(hosts) else 'now'}: {panic}.")
     nodes, found = summary["nodes"], summary["findings"]
     clean = nodes["clean"] == summary["hosts"]
     what = [f"{nodes['clean']} of {count(summary['hosts'], 'node')} clean"]
@@ -326,6 +328,32 @@ def _about(entry: Entry) -> str:
     distro = kernel.get("distro") or {}
     name = " ".join(part for part in (distro.get("id"), distro.get("version_id")) if part)
     return _ascii(f": {name or 'unknown system'}, kernel {kernel.get('release') or 'unknown'}")
+
+
+def _dead(hosts: Hosts) -> bool:
+    """Was what nodes left behind read, and no node? All hosts of a run are alike in this."""
+    return any(entry["left_behind"] for entry in hosts.values())
+
+
+def _as_of(entry: Entry) -> str:
+    """When a verdict on a dead node holds; '' for a live one."""
+    left = entry["left_behind"]
+    if not left:
+        return ""
+    when = f" of {_moment(left['time'])}" if left["time"] else ""
+    return f"if it panicked as it was in its {left['kind']}{when}"
+
+
+def _source(entry: Entry) -> list[str]:
+    left = entry["left_behind"]
+    if not left:
+        return []
+    when = _moment(left["time"]) if left["time"] else "nothing in it says when"
+    return _wrap(f"{left['root']} ({left['kind']}, {when})", "  read from ", "    ")
+
+
+def _moment(time: str) -> str:
+    return time.replace("T", " ")
 
 
 def _fact(entry: Entry, part: str) -> Mapping[str, Any]:

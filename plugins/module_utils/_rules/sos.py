@@ -191,6 +191,23 @@ def properties(text: str) -> Dict[str, Dict[str, str]]:
     return found
 
 
+class Kdump(NamedTuple):
+    """What ``kdump-config show`` says: where dumps go, and the recorded command; None when none is recorded."""
+
+    coredir: str
+    kexec_command: Optional[str]
+
+
+def kdump(text: str) -> Optional[Kdump]:
+    """``kdump-config show``, which prints the file kexec_cmd behind two blanks."""
+    coredir = re.search(r"^KDUMP_COREDIR:\s+(/\S*)$", text, re.MULTILINE)
+    command = re.search(r"^kexec command:\n  (.*)\Z", text, re.MULTILINE | re.DOTALL)
+    if not (coredir and command):
+        return None
+    recorded = command.group(1)
+    return Kdump(coredir.group(1), None if recorded.startswith("no kexec command recorded") else recorded)
+
+
 def memory_blocks(text: str) -> Optional[Tuple[int, int]]:
     """(blocks, bytes of each), of ``lsmem -a -o RANGE,SIZE,STATE,…,BLOCK``: offline ones included."""
     size = re.search(r"^Memory block size: +(\d+)([BKMG])$", text, re.MULTILINE)

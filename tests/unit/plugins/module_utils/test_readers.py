@@ -505,7 +505,7 @@ def test_an_empty_root_is_all_unknown(tmp_path: Path) -> None:
     host = Host(str(tmp_path))
     facts = kernel.read(host)
     assert {path for path in facts if facts[path] is None} <= set(facts["unknown"])  # type: ignore[literal-required]
-    assert "a disk does not hold /proc" in facts["unknown"]["container"]
+    assert "only the running machine had /proc" in facts["unknown"]["container"]
     assert links.read(host)["links"] is None
     assert kdump.read(host)["capture"]["loaded"] is None
 

@@ -60,7 +60,15 @@ def test_assess_has_the_shape_of_schema_1(made: Callable[..., Any], incident: Fa
     found = made({"n1": host(incident), "n2": host(None, **DARK)})
     assert (found["schema"], found["report"], found["stage"], found["time"]) == (1, "assess", "after", TIME)
     one = found["hosts"]["n1"]
-    assert set(one) == {"zone", "facts", "findings", "on_panic", "unreachable", "unreadable"}
+    assert set(one) == {
+        "zone",
+        "facts",
+        "findings",
+        "on_panic",
+        "unreachable",
+        "unreadable",
+        "left_behind",
+    }
     assert set(one["facts"]) == {"fleetops_kernel", "fleetops_kdump", "fleetops_links", "fleetops_actors"}
     assert found["hosts"]["n2"]["unreachable"] == "no route to host"
     assert found["summary"]["on_panic"] == {"hangs": 1, "unknown": 1, "reboots": 0, "dumps": 0}
