@@ -33,10 +33,14 @@ CONTAINER = (
 )
 
 
+def release(kernel: KernelFacts) -> list[Evidence]:
+    if kernel["release"] is None:
+        return []
+    return [{"source": "/proc/sys/kernel/osrelease", "text": kernel["release"]}]
+
+
 def running(kernel: KernelFacts) -> list[Evidence]:
-    found: list[Evidence] = []
-    if kernel["release"] is not None:
-        found.append({"source": "/proc/sys/kernel/osrelease", "text": kernel["release"]})
+    found = release(kernel)
     if kernel["version"] is not None:
         found.append({"source": "/proc/sys/kernel/version", "text": kernel["version"]})
     return found

@@ -24,6 +24,18 @@ FEW = 6
 MOST_VARIANTS = 3
 MOST_STEPS = 12
 EVIDENCE_LINES = 3
+MOST_EVIDENCE = 6
+# Rules that speak of several things on one node: there, the name alone does not say which.
+SEVERAL = (
+    "kernel-known-bad",
+    "kernel-policy",
+    "module-missing",
+    "dkms-missing",
+    "vendor-module-missing",
+    "reboot-by-others",
+    "fallback-may-be-removed",
+    "stale-link",
+)
 
 # Worst first.
 OUTCOMES = ("hangs", "unknown", "reboots", "dumps")
@@ -142,13 +154,14 @@ def _one_by_one(hosts: Hosts, paint: _Paint) -> list[str]:
         if entry["facts"] is None:
             continue
         lines += ["", f"{_name(host, entry)}{_about(entry)}", *_source(entry)]
-        for finding in entry["findings"]:
-            if finding["status"] != "ok":
-                lines += paint([f"  {_head(finding)}"], finding["severity"])
-                lines += _wrap(finding["reason"], "      what  ", "            ")
-                lines += _seen(finding)
-                lines += _cure(finding)
-        fine = [_short(finding) for finding in entry["findings"] if finding["status"] == "ok"]
+        for those in _alike(entry["findings"]):
+            first = those[0]
+            lines += paint(_wrap(_head(*those), "  ", "      "), first["severity"])
+            lines += _wrap(first["reason"], "      what  ", "            ")
+            lines += _seen(first)
+            lines += _cure(first)
+        ok = Counter(finding["id"] for finding in entry["findings"] if finding["status"] == "ok")
+        fine = [id_ if number == 1 else f"{id_} ({number})" for id_, number in sorted(ok.items())]
         if fine:
             lines += _wrap(", ".join(fine), "  checked, not found: ", "      ")
     return lines
@@ -158,22 +171,21 @@ def _grouped(hosts: Hosts, paint: _Paint) -> list[str]:
     groups: dict[tuple[Any, ...], dict[str, Any]] = {}
     fine: Counter[str] = Counter()
     for host, entry in hosts.items():
-        for finding in entry["findings"]:
-            if finding["status"] == "ok":
-                fine[_short(finding)] += 1
-            else:
-                key = (finding["status"], finding["severity"], finding["id"], finding["subject"])
-                groups.setdefault(key, {})[host] = finding
+        fine.update({finding["id"] for finding in entry["findings"] if finding["status"] == "ok"})
+        for alike in _alike(entry["findings"]):
+            first = alike[0]
+            names = tuple(f"{finding['id']}:{finding['subject']}" for finding in alike)
+            groups.setdefault((first["status"], first["severity"], names, _head(*alike)), {})[host] = first
     lines: list[str] = ["", "FINDINGS"] if groups else []
-    for key in sorted(groups, key=lambda key: (key[0] != "affected", *_rank(key[1]), key[2:])):
+    for key in sorted(groups, key=lambda key: (key[0] != "affected", *_rank(key[1]), key[2])):
         those = groups[key]
         first_host, first = next(iter(those.items()))
-        lines += paint([f"  {_head(first)}"], first["severity"])
+        lines += paint(_wrap(key[3], "  ", "      "), first["severity"])
         head = f"      {count(len(those), 'node')}: "
         lines.append(head + abbreviate(those, WIDTH - len(head)))
         lines += _variants("what", {host: finding["reason"] for host, finding in those.items()}, "      ")
         lines += _seen(first, first_host if len(those) > 1 else "")
-        cures = Counter(_remedy(finding) for finding in those.values())
+        cures = Counter(_remedy(finding) for finding in those.values() if _cure(finding))
         for cure, number in cures.most_common(MOST_VARIANTS):
             many = f" ({count(number, 'node')})" if len(cures) > 1 else ""
             lines += _wrap(cure + many, "      cure  ", "            ")
@@ -360,9 +372,20 @@ def _fact(entry: Entry, part: str) -> Mapping[str, Any]:
     return (entry["facts"] or {}).get(f"fleetops_{part}") or {}
 
 
-def _head(finding: Mapping[str, Any]) -> str:
-    doubt = ", unknown" if finding["status"] == "unknown" else ""
-    return _ascii(f"[{finding['severity']}{doubt}] {_short(finding)}")
+def _alike(found: Sequence[Entry]) -> list[list[Entry]]:
+    """The open findings, in their order; those that are unknown for one and the same reason are told at once."""
+    groups: dict[tuple[str, ...], list[Entry]] = {}
+    for finding in found:
+        if finding["status"] != "ok":
+            doubt = finding["status"] == "unknown" and not finding["remedy"]
+            key = ("unknown", finding["reason"]) if doubt else (finding["id"], finding["subject"])
+            groups.setdefault(key, []).append(finding)
+    return list(groups.values())
+
+
+def _head(*found: Mapping[str, Any]) -> str:
+    doubt = ", unknown" if found[0]["status"] == "unknown" else ""
+    return _ascii(f"[{found[0]['severity']}{doubt}] {', '.join(map(_short, found))}")
 
 
 def _short(finding: Mapping[str, Any]) -> str:
@@ -374,24 +397,31 @@ def _short(finding: Mapping[str, Any]) -> str:
 def _key(key: str) -> str:
     """A finding's name, with its subject where there are several."""
     id_, _colon, subject = key.partition(":")
-    return f"{id_} {subject}" if id_ in ("kernel-known-bad", "stale-link") else id_
+    return f"{id_} {subject}" if id_ in SEVERAL else id_
 
 
 def _seen(finding: Mapping[str, Any], host: str = "") -> list[str]:
     """The evidence, with the host it is of where there are several; without what the reason says in the same words."""
-    lines: list[str] = [f"on {_ascii(host)}:"] if host else []
-    for item in finding["evidence"]:
-        if "/" not in item["source"] and item["text"] in finding["reason"]:
-            continue
+    lines: list[str] = []
+    found = [
+        item for item in finding["evidence"] if "/" in item["source"] or item["text"] not in finding["reason"]
+    ]
+    if found and host:
+        lines.append(f"on {_ascii(host)}:")
+    for item in found[:MOST_EVIDENCE]:
         words = _ascii(f"{item['source']}: {item['text']}")
         room = EVIDENCE_LINES * (WIDTH - 16)
         if len(words) > room:  # what counts in a command line is mostly at its end
             words = f"{words[: room // 3].rpartition(' ')[0]} ... {words[-room // 2 :].partition(' ')[2]}"
         lines += _wrap(words, "", "  ", WIDTH - 12)
+    if len(found) > MOST_EVIDENCE:
+        lines.append(f"and {len(found) - MOST_EVIDENCE} more, in the JSON")
     return [f"{'      seen  ' if number == 0 else ' ' * 12}{line}" for number, line in enumerate(lines)]
 
 
 def _cure(finding: Mapping[str, Any]) -> list[str]:
+    if finding["status"] == "unknown" and finding["remedy"] is None:
+        return []  # nobody knows yet what there is to cure
     return _wrap(_remedy(finding), "      cure  ", "            ")
 
 

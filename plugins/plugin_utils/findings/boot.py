@@ -40,7 +40,7 @@ def next_boot_differs(case: Case) -> list[Finding]:
     if not kernel or kernel["container"] or not entry or not running or kernel["installed"] is None:
         return [no_answer(*name, HIGH, kernel, "release", "next_boot", "installed")]
     release = entry["release"]
-    evidence = [*readings.boots_next(entry), *readings.running(kernel)]
+    evidence = [*readings.boots_next(entry), *readings.release(kernel)]
     boots = f"boots {release} next{', for one boot only' if entry['once'] else ''} ({entry['because']})"
     can, doubt = _can_boot(kernel, release)
     if can is False:
@@ -109,7 +109,7 @@ def livepatched(case: Case) -> list[Finding]:
     patches = kernel["livepatches"] if kernel else None
     if not kernel or kernel["container"] or patches is None:
         return [no_answer(*name, LOW, kernel, "livepatches")]
-    evidence = [*readings.running(kernel), *(_patch(patch) for patch in patches)]
+    evidence = [*readings.release(kernel), *(_patch(patch) for patch in patches)]
     pending = [patch["name"] for patch in patches if patch["transition"]]
     if pending:
         reason = f"a live patch is not in force everywhere yet: {listed(pending)} is in transition"

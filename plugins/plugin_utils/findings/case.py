@@ -61,13 +61,13 @@ def not_read(id_: str, subject: str, part: str, severity: str = HIGH) -> Finding
 
 
 def no_answer(id_: str, subject: str, severity: str, kernel: KernelFacts | None, *paths: str) -> Finding:
-    """What a rule about the kernel says when it cannot answer, with the reader's reasons for *paths*."""
+    """A rule about the kernel cannot answer: with the reader's reason for the first of *paths* that has one."""
     if kernel is None:
         return not_read(id_, subject, "kernel", severity)
     if kernel["container"]:
         return finding(id_, subject, "unknown", severity, readings.CONTAINER, [])
-    whys = [why for path in paths if (why := readings.why(kernel, path)) != readings.NO_REASON]
-    reason = "; ".join(dict.fromkeys(whys)) or readings.NO_REASON
+    whys = (readings.why(kernel, path) for path in paths)
+    reason = next((why for why in whys if why != readings.NO_REASON), readings.NO_REASON)
     return finding(id_, subject, "unknown", severity, f"cannot tell: {reason}", [])
 
 

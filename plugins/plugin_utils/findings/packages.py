@@ -39,6 +39,7 @@ _MEND = {
     "debian": "; apt and dpkg refuse other work until 'dpkg --configure -a' and 'apt-get -f install' are through",
     "redhat": "; see 'dnf check'",
 }
+_RELEASE_BY = {"debian": "apt-mark unhold", "redhat": "dnf versionlock delete"}
 # Modules that one driver brings beside the one of its name: a row for each vendor, by the beginnings of the names.
 _BRINGS = {
     "nvidia": ("nvidia", "gdrdrv"),
@@ -63,7 +64,9 @@ def packages_held(case: Case) -> list[Finding]:
     held = packages["held"]
     if not held:
         return [finding(*name, "ok", MEDIUM, "no package of a kernel is held", [])]
+    release_by = _RELEASE_BY.get((kernel["distro"]["family"] if kernel["distro"] else None) or "")
     reason = f"{listed(held)} {'is' if len(held) == 1 else 'are'} held: no update changes what is held"
+    reason += f" ({release_by} lets it go)" if release_by else ""
     evidence: list[Evidence] = [{"source": readings.asked(kernel), "text": f"held: {one}"} for one in held]
     return [finding(*name, "affected", MEDIUM, reason, evidence)]
 

@@ -37,7 +37,7 @@ def minimum(case: Case) -> list[Finding]:
     running = kernel_rules.parse_release(release) if release else None
     if not kernel or not release or not running:
         return [no_answer(*name, HIGH, kernel, "release", "flavour")]
-    evidence = readings.running(kernel)
+    evidence = readings.release(kernel)
     apart = {
         one: versions.incomparable(running, parsed)
         for one in wanted
@@ -67,7 +67,7 @@ def flavour(case: Case) -> list[Finding]:
     if not kernel or not running:
         return [no_answer(*name, MEDIUM, kernel, "release", "flavour")]
     its = running.flavour or PLAIN
-    evidence: list[Evidence] = [*readings.running(kernel), {"source": FLAVOURS, "text": ", ".join(allowed)}]
+    evidence: list[Evidence] = [*readings.release(kernel), {"source": FLAVOURS, "text": ", ".join(allowed)}]
     if its in allowed:
         return [finding(*name, "ok", MEDIUM, f"the flavour '{its}' is allowed", evidence)]
     reason = f"{kernel['release']} is of the flavour '{its}', and {FLAVOURS} allows {listed(allowed)}"

@@ -431,3 +431,49 @@ def test_a_thousand_hosts_cost_ten_times_a_hundred(
         costs[number] = calls(lambda hostvars=hostvars: report.render(made(hostvars, "remediate")))  # type: ignore[misc]
         assert len(judged) == number, "each host that was read is judged once"
     assert costs[1000] < 10.5 * costs[100]
+
+
+def test_what_is_unknown_for_one_reason_is_told_at_once(made: Callable[..., Any], clean: Facts) -> None:
+    """Twenty rules that ask one source are one thing to a reader."""
+    clean["kernel"].update(next_boot=None)
+    clean["kernel"]["unknown"]["next_boot"] = "Permission denied (needs root)"
+    for hosts in ({"n1": host(clean)}, {f"n{number}": host(clean) for number in range(9)}):
+        said = report.render(made(hosts))
+        assert said.count("Permission denied (needs root)") == 1
+        head = next(line for line in said.splitlines() if "unknown]" in line)
+        assert head.startswith("  [high, unknown] ")
+        for id_ in ("next-boot-differs", "boot-entry-by-position", "module-missing", "dkms-missing"):
+            assert id_ in " ".join(said.split())
+        assert "cure  none from here" not in said.partition("[high, unknown]")[2]
+
+
+def test_what_is_in_order_is_one_line_for_each_rule(made: Callable[..., Any], clean: Facts) -> None:
+    lines = report.render(made({"n1": host(clean)})).splitlines()
+    (start,) = [number for number, line in enumerate(lines) if "checked, not found: " in line]
+    said = " ".join(" ".join(lines[start : lines.index("", start)]).split())
+    assert "module-missing" in said
+    assert "6.1.0" not in said
+    assert said.count("module-missing") == 2, "vendor-module-missing is another one"
+
+
+def test_long_evidence_is_cut(made: Callable[..., Any], clean: Facts) -> None:
+    clean["kernel"]["packages"]["held"] = [f"linux-image-{number}" for number in range(20)]
+    said = report.render(made({"n1": host(clean)}))
+    assert said.count("held: linux-image-") == 6
+    assert "and 14 more, in the JSON" in said
+
+
+def test_a_finding_without_a_cure_spoils_no_cure(
+    made: Callable[..., Any], incident: Facts, cured: Facts
+) -> None:
+    """What nobody planned for can be there after a cure: it is shown, and the node is done."""
+    kept = made({"n1": host(incident)}, "remediate")
+    cured["kdump"]["dumps"] = [{"path": "/var/crash/1/dump.1", "bytes": 1, "time": 0.0, "complete": True}]
+    cured["kernel"]["packages"]["held"] = ["linux-image-cloud-amd64"]
+    found = made({"n1": done(cured)}, "remediate", kept)
+    assert found["hosts"]["n1"]["outcome"]["status"] == "done"
+    assert set(found["hosts"]["n1"]["difference"]["new"]) == {
+        "dumps-waiting:target",
+        "packages-held:packages",
+    }
+    assert report.failures(found, "never") == []
