@@ -10,10 +10,8 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,25 +19,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from demo.story import PLANT
 
-from lab import Lab, LabError, Node, detector
-from lab.archive import apt
+from lab import Lab, LabError, Node, detector, plant
 from lab.client import snapshots
 from lab.host import phase, run
-from lab.recipe import SUITES
+from lab.plant import Plant
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 HOSTS = CHECKOUT / "tests/unit/fixtures/hosts"
 LAB = "fixtures"
-Do = str | Callable[[Node], None]
 
-# Debian's own words for the capture kernel, and the one that they lack.
-PANIC_WORD = r"""
-set -e
-words=$(grep -o 'reset_devices[^"]*' /var/crash/kexec_cmd)
-echo "KDUMP_CMDLINE_APPEND=\"$words panic=10\"" >> /etc/default/kdump-tools
-kdump-config unload
-kdump-config load
-"""
 WATCHDOG = """
 set -e
 modprobe softdog
@@ -47,53 +35,6 @@ mkdir -p /etc/systemd/system.conf.d
 printf '[Manager]\\nRuntimeWatchdogSec=30\\n' > /etc/systemd/system.conf.d/watchdog.conf
 systemctl daemon-reexec
 """
-# A hook that fails before any other leaves the package half-configured, as a full /boot does.
-FAILING_HOOK = """
-printf '#!/bin/sh\\necho no space left >&2\\nexit 1\\n' > /etc/kernel/postinst.d/aa-fails
-chmod +x /etc/kernel/postinst.d/aa-fails
-"""
-BY_NUMBER = "sed -i 's/^GRUB_DEFAULT=.*/GRUB_DEFAULT=\"1>0\"/' /etc/default/grub && update-grub"
-# The new kernel for one boot, the running one otherwise: a trial that is about to begin.
-ONCE = """
-set -e
-entry() { grep -o "gnulinux-$1advanced-[0-9a-f-]*" /boot/grub/grub.cfg | head -n 1; }
-sed -i 's/^GRUB_DEFAULT=.*/GRUB_DEFAULT=saved/' /etc/default/grub
-update-grub
-new=$(ls /boot | sed -n 's/^vmlinuz-//p' | sort -V | tail -n 1)
-grub-set-default "$(entry)>$(entry "$(uname -r)-")"
-grub-reboot "$(entry)>$(entry "$new-")"
-"""
-AUTO_REBOOT = """
-echo 'Unattended-Upgrade::Automatic-Reboot "true";' > /etc/apt/apt.conf.d/52reboot
-printf 'APT::Periodic::Update-Package-Lists "1";\\nAPT::Periodic::Unattended-Upgrade "1";\\n' \
-    > /etc/apt/apt.conf.d/20auto-upgrades
-systemctl unmask apt-daily.timer apt-daily-upgrade.timer apt-daily.service apt-daily-upgrade.service
-systemctl enable --now apt-daily.timer apt-daily-upgrade.timer
-"""
-CILIUM = "modprobe dummy && ip link add cilium_host type dummy && ip link set cilium_host up"
-# kured as a node sees it: a process with its options, and the file that it looks for.
-KURED = """
-bash -c 'exec -a /usr/bin/kured python3 -c "import time; time.sleep(1e6)" --reboot-sentinel=/run/reboot-required' \
-    </dev/null >/dev/null 2>&1 &
-touch /run/reboot-required
-echo linux-image-6.1.0-56-cloud-amd64 > /run/reboot-required.pkgs
-"""
-
-
-def new_kernel(node: Node, *, code: int = 0) -> None:
-    """Install the new kernel from the lab's repository; apt must end with *code*."""
-    node.ssh("apt-get -qq update", timeout=120)
-    package = node.lab.manifest()["new"]["package"]
-    command = f"DEBIAN_FRONTEND=noninteractive eatmydata apt-get -qq -y install {package}"
-    done = node.ssh(command, timeout=900, check=False)
-    if done.code != code:
-        raise LabError(f"apt ended with {done.code} and not with {code}", done.stdout + done.stderr)
-
-
-def half_configured(node: Node) -> None:
-    """A new kernel whose hooks failed."""
-    node.ssh(FAILING_HOOK)
-    new_kernel(node, code=100)
 
 
 def reboot(node: Node) -> None:
@@ -112,26 +53,6 @@ def dumps(node: Node) -> None:
         "set -e; cd /var/crash; whole=$(ls -d 2*/dump.*); stamp=$(($(dirname $whole) + 1)); mkdir $stamp; "
         "head -c -1048576 $whole > $stamp/dump.$stamp"
     )
-
-
-def unattended_upgrades(node: Node) -> None:
-    """The real package, which the lab's repository does not have: it goes in by ssh."""
-    source = apt(SUITES[node.lab.manifest()["suite"]])
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "partial").mkdir()
-        Path(folder, "status").write_text(node.ssh("cat /var/lib/dpkg/status").stdout)
-        options = [f"Dir::State::status={folder}/status", f"Dir::Cache::archives={folder}"]
-        options += ["Debug::NoLocking=true", "APT::Sandbox::User=root", "APT::Install-Recommends=false"]
-        words = [word for option in options for word in ("-o", option)]
-        argv = ["apt-get", "-qq", *source.options, *words, "--download-only", "-y", "install"]
-        run([*argv, "unattended-upgrades"], timeout=300)
-        packages = sorted(path.name for path in Path(folder).glob("*.deb"))
-        packed = subprocess.run(["tar", "-c", *packages], cwd=folder, capture_output=True, check=True)
-        into = "mkdir /root/debs && tar -x -C /root/debs && DEBIAN_FRONTEND=noninteractive dpkg -i /root/debs/*.deb"
-        subprocess.run(
-            [*node.ssh_argv(), into], input=packed.stdout, capture_output=True, timeout=300, check=True
-        )
-    node.ssh(AUTO_REBOOT)
 
 
 @dataclass(frozen=True)
@@ -154,32 +75,32 @@ class Tree:
 
     name: str
     machine: Machine | None
-    do: tuple[Do, ...] = ()
+    plants: tuple[Plant, ...] = ()
     user: str = "root"
 
 
 CLOUD = Machine()
 TREES = (
-    Tree("debian-6.1-clean", CLOUD, (PANIC_WORD,)),
-    Tree("debian-6.1-dumps", CLOUD, (PANIC_WORD, dumps)),
+    Tree("debian-6.1-clean", CLOUD, (plant.PANIC_WORD,)),
+    Tree("debian-6.1-dumps", CLOUD, (plant.PANIC_WORD, dumps)),
     Tree("debian-6.1-generic-watchdog", Machine(flavour="generic"), (WATCHDOG,)),
     Tree("debian-6.1-incident", Machine(crashkernel="80M"), (PLANT,)),
     Tree("debian-6.1-incident-noroot", Machine(crashkernel="80M"), (PLANT,), user="operator"),
     Tree("debian-6.18-no-kdump", None),
     # One fault each, on a machine that has none otherwise.
-    Tree("debian-6.1-two-kernels", CLOUD, (PANIC_WORD, new_kernel)),
-    Tree("debian-6.1-once", CLOUD, (PANIC_WORD, new_kernel, ONCE)),
-    Tree("debian-6.1-by-number", CLOUD, (PANIC_WORD, BY_NUMBER)),
-    Tree("debian-6.1-held", CLOUD, (PANIC_WORD, "apt-mark hold linux-image-$(uname -r)")),
-    Tree("debian-6.1-half-configured", CLOUD, (PANIC_WORD, half_configured)),
-    Tree("debian-6.1-auto-reboot", CLOUD, (PANIC_WORD, unattended_upgrades)),
-    Tree("debian-6.1-cilium-networkd", CLOUD, (PANIC_WORD, CILIUM)),
-    Tree("debian-6.1-kured", CLOUD, (PANIC_WORD, KURED)),
+    Tree("debian-6.1-two-kernels", CLOUD, (plant.PANIC_WORD, plant.new_kernel)),
+    Tree("debian-6.1-once", CLOUD, (plant.PANIC_WORD, plant.new_kernel, plant.ONCE)),
+    Tree("debian-6.1-by-number", CLOUD, (plant.PANIC_WORD, plant.BY_NUMBER)),
+    Tree("debian-6.1-held", CLOUD, (plant.PANIC_WORD, plant.HELD)),
+    Tree("debian-6.1-half-configured", CLOUD, (plant.PANIC_WORD, plant.half_configured)),
+    Tree("debian-6.1-auto-reboot", CLOUD, (plant.PANIC_WORD, plant.unattended_upgrades)),
+    Tree("debian-6.1-cilium-networkd", CLOUD, (plant.PANIC_WORD, plant.CILIUM)),
+    Tree("debian-6.1-kured", CLOUD, (plant.PANIC_WORD, plant.KURED)),
     # Other releases of Debian, with nothing wrong: first the old kernel alone, then the new one beside it.
-    Tree("debian-5.10-clean", Machine("bullseye"), (PANIC_WORD,)),
-    Tree("debian-5.10-new", Machine("bullseye"), (PANIC_WORD, new_kernel, reboot)),
-    Tree("debian-6.12-clean", Machine("trixie"), (PANIC_WORD,)),
-    Tree("debian-6.12-new", Machine("trixie"), (PANIC_WORD, new_kernel, reboot)),
+    Tree("debian-5.10-clean", Machine("bullseye"), (plant.PANIC_WORD,)),
+    Tree("debian-5.10-new", Machine("bullseye"), (plant.PANIC_WORD, plant.new_kernel, reboot)),
+    Tree("debian-6.12-clean", Machine("trixie"), (plant.PANIC_WORD,)),
+    Tree("debian-6.12-new", Machine("trixie"), (plant.PANIC_WORD, plant.new_kernel, reboot)),
 )
 
 
@@ -213,11 +134,7 @@ def capture(tree: Tree) -> None:
             lab = Lab(LAB)
             try:
                 node = lab.clone(tree.machine.snapshot, tie=os.getpid())
-                for do in tree.do:
-                    if isinstance(do, str):
-                        node.ssh(do, timeout=300)
-                    else:
-                        do(node)
+                plant.plant(node, *tree.plants)
                 run([*argv, "n1", str(fresh), "--lab", LAB, "--user", tree.user], timeout=300)
             finally:
                 lab.down()
