@@ -227,7 +227,7 @@ def _kured(asking: Asking, running: _Running) -> Kured:
     elif kured["running"] is not False:
         asking.say("kured.sentinel_present", "no process of kured is seen, and so not what it waits for")
     if "kured.sentinel_present" not in asking.unknown:
-        present = asking.ask("kured.sentinel_present", _present, host, kured["sentinel"])
+        present = asking.ask("kured.sentinel_present", host.exists, kured["sentinel"])
         kured["sentinel_present"] = present
         kured["lines"] += [{"source": kured["sentinel"], "text": "it is there"}] if present else []
     return kured
@@ -257,11 +257,6 @@ def _on_the_machine(host: Host, pid: str, path: str) -> str:
     if found is None:
         raise Unreadable(f"where '{path}' of kured's container is on the machine cannot be seen")
     return found
-
-
-def _present(host: Host, path: str) -> bool:
-    _running_machine(host)
-    return host.exists(path)
 
 
 # --- networkd and Cilium -----------------------------------------------------------------------------
@@ -327,12 +322,6 @@ def _cilium(host: Host, running: _Running) -> bool:
 
 
 # --- files -------------------------------------------------------------------------------------------
-
-
-def _running_machine(host: Host) -> None:
-    """Raises Unreadable for a mere disk: what is missing in its empty /run proves nothing."""
-    if not host.exists("/proc/version"):
-        raise Unreadable("this is no running machine: its '/proc' is empty")
 
 
 def _names(host: Host, folder: str) -> List[str]:
