@@ -39,9 +39,10 @@ def read(shared: Shared) -> List[InstalledKernel]:
         if entries is not None and release not in entries:
             missing.append("an entry in the boot loader's menu")
         if entries is None:
-            shared.asking.unknown.setdefault(f"{path}.bootable", no_entries)
+            # One that lacks something else does not boot, whatever the menu says.
+            shared.asking.unknown.setdefault(f"{path}.{'missing' if missing else 'bootable'}", no_entries)
         if missing:
-            shared.asking.unknown.pop(f"{path}.bootable", None)  # whatever else: this one does not boot
+            shared.asking.unknown.pop(f"{path}.bootable", None)
         if shared.packages is None:
             for part in ("package", "prebuilt"):
                 shared.asking.say(f"{path}.{part}", shared.why("package"))

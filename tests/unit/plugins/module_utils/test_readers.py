@@ -156,8 +156,11 @@ def flipped(before: Any, after: Any, path: str = "") -> Iterator[str]:
         yield path
 
 
-# A watchdog that does not say what it is proves nothing; an empty list of requests is explained.
-NOT_PROVED = re.compile(r"watchdogs\.\w+\.(identity|hardware)|reservation\.requested|panic_sysctls")
+# A watchdog that does not say what it is proves nothing; an empty list of requests is explained; of what keeps a kernel
+# from booting, what is known is there.
+NOT_PROVED = re.compile(
+    r"watchdogs\.\w+\.(identity|hardware)|reservation\.requested|panic_sysctls|installed\.\S+\.missing"
+)
 
 
 @pytest.mark.parametrize("name", MACHINES)
@@ -180,7 +183,8 @@ def test_a_source_that_cannot_be_read_never_turns_an_answer_into_another(name: s
                     assert explained(path, facts["unknown"]), f"{lost}: {part} {path}"
             if facts != before[part]:
                 noticed.add(lost)
-    assert {"/proc/sys/kernel/osrelease", "/proc/cmdline", "dpkg-query", "ip"} <= noticed
+    programs = {"dpkg-query", "rpm", "ip"} & {*sources(name)}
+    assert {"/proc/sys/kernel/osrelease", "/proc/cmdline"} | programs <= noticed
 
 
 @pytest.mark.parametrize("name", MACHINES)
@@ -233,7 +237,8 @@ def test_the_clean_machine() -> None:
 def test_without_root() -> None:
     facts = kernel.read(Host(str(FIXTURES / "debian-6.1-incident-noroot")))
     why = "Cannot read '/boot/grub/grub.cfg': Permission denied (needs root)"
-    assert facts["unknown"] == {"next_boot": why, f"installed.{RUNNING}.bootable": why}
+    for path in ("next_boot", f"installed.{RUNNING}.bootable"):
+        assert facts["unknown"][path] == why
     assert facts["next_boot"] is None
     assert facts["installed"] is not None
     assert [(found["bootable"], found["missing"]) for found in facts["installed"]] == [(None, [])]
@@ -294,7 +299,8 @@ def test_a_machine_whose_kernel_is_not_of_the_distribution() -> None:
         None,
         None,
     )
-    assert set(facts["unknown"]) == {"package", "next_boot", "flavour"}
+    assert {"package", "next_boot", "flavour"} <= set(facts["unknown"])
+    assert "installed" not in facts["unknown"]
     assert "not one of the distribution" in facts["unknown"]["package"]
     assert facts["cmdline"] is not None
     assert facts["cmdline"]["init_args"] == ["init-arguments-left-out"]
@@ -391,12 +397,12 @@ def test_an_installed_package_whose_kernel_file_is_gone_is_still_seen(machine: M
 
 
 def test_a_distribution_that_is_not_known_is_unknown_and_the_rest_is_read(machine: Machine) -> None:
-    host = machine(CLEAN, {"/etc/os-release": 'ID="rocky"\nVERSION_ID="9.4"\n'})
+    host = machine(CLEAN, {"/etc/os-release": 'ID="void"\nVERSION_ID="9.4"\n'})
     facts = kernel.read(host)
-    assert facts["distro"] == {"id": "rocky", "version_id": "9.4", "codename": "", "family": None}
+    assert facts["distro"] == {"id": "void", "version_id": "9.4", "codename": "", "family": None}
     assert facts["release"] == RUNNING
     for path in ("package", "installed", "next_boot"):
-        assert facts["unknown"][path] == "kernels of the distribution 'rocky' cannot be read yet"
+        assert facts["unknown"][path] == "kernels of the distribution 'void' cannot be read yet"
 
 
 def test_os_release_in_its_second_place(machine: Machine) -> None:
@@ -527,7 +533,8 @@ def test_the_clean_machine_is_ready() -> None:
     assert capture["cmdline"] is not None
     assert (capture["loaded"], capture["panic"], capture["source"]) == (True, 10, "/var/crash/kexec_cmd")
     assert capture["cmdline"]["tokens"][-2:] == ["usbcore.nousb", "panic=10"]
-    assert (capture["initrd"], capture["initrd_bytes"]) == ("/var/lib/kdump/initrd.img", 9497197)
+    assert capture["initrd"] == "/var/lib/kdump/initrd.img"
+    assert 5 * MIB < (capture["initrd_bytes"] or 0) < 50 * MIB
     assert facts["service"] == {"name": "kdump-tools.service", "enabled": True, "active": True}
     assert facts["target"] is not None
     assert (facts["target"]["path"], facts["target"]["kind"]) == ("/var/crash", "local")
@@ -590,7 +597,8 @@ def test_nothing_loaded(machine: Machine) -> None:
     capture = facts["capture"]
     assert (capture["loaded"], capture["cmdline"], capture["source"]) == (False, None, None)
     assert facts["unknown"]["capture.cmdline"] == "no capture kernel is loaded"
-    assert capture["initrd_bytes"] == 9497197  # an estimate can still be made
+    # An estimate can still be made.
+    assert capture["initrd_bytes"] == kdump.read(Host(str(FIXTURES / CLEAN)))["capture"]["initrd_bytes"]
 
 
 def test_a_capture_kernel_that_somebody_else_loaded_is_not_described_by_an_old_record(
@@ -708,23 +716,24 @@ def test_a_whole_dump_and_the_same_one_cut_by_a_mebibyte() -> None:
     assert facts["dumps"] is not None
     assert [dump["complete"] for dump in facts["dumps"]] == [True, False]
     whole, cut = facts["dumps"][0], facts["dumps"][1]
-    assert whole["path"] == "/var/crash/202611241004/dump.202611241004"
+    assert re.fullmatch(r"/var/crash/(\d{12})/dump\.\1", whole["path"])
     assert whole["bytes"] - cut["bytes"] == MIB
     assert whole["time"] < cut["time"]
 
 
 def test_dumps_of_other_kinds(machine: Machine) -> None:
     folder = "/var/crash/202611241004"
-    host = machine(
-        CLEAN,
-        {
-            f"{folder}/vmcore.202611241004": "\x7fELF" + "x" * 100,
-            f"{folder}/dump-incomplete.gz": "x" * 100,
-            f"{folder}/dump.202611241004": "",
-            f"{folder}/dmesg.202611241004": "[ 0.0] not a dump",
-        },
-        listings={"/var/crash": ["202611241004", "kexec_cmd", "linux-image-6.1.0-47.0.crash"]},
-    )
+    files: dict[str, str | None] = {
+        f"{folder}/vmcore.202611241004": "\x7fELF" + "x" * 100,
+        f"{folder}/dump-incomplete.gz": "x" * 100,
+        f"{folder}/dump.202611241004": "",
+        f"{folder}/dmesg.202611241004": "[ 0.0] not a dump",
+    }
+    listings = {
+        "/var/crash": ["202611241004", "kexec_cmd", "linux-image-6.1.0-47.0.crash"],
+        folder: [path.rpartition("/")[2] for path in files],
+    }
+    host = machine(CLEAN, files, listings=listings)
     facts = kdump.read(host)
     assert facts["dumps"] is not None
     assert {dump["path"].split("/")[-1]: dump["complete"] for dump in facts["dumps"]} == {
@@ -742,7 +751,7 @@ def test_many_dumps_stay_few_facts(machine: Machine) -> None:
     host = machine(
         CLEAN,
         {f"/var/crash/{stamp}/dump.{stamp}": "makedumpfile" for stamp in stamps},
-        listings={"/var/crash": stamps},
+        listings={"/var/crash": stamps, **{f"/var/crash/{stamp}": [f"dump.{stamp}"] for stamp in stamps}},
         mtimes={f"/var/crash/{stamp}/dump.{stamp}": float(stamp) for stamp in stamps},
     )
     facts = kdump.read(host)
