@@ -21,7 +21,7 @@ def _package(shared: Shared) -> Package:
     if shared.release is None:
         raise Unreadable("the running release is unknown")
     package = shared.image_packages.get(shared.release)
-    version = _running_version(shared)
+    version = _running_version(shared, package)
     if version is None:
         raise Unreadable(
             "'/proc/version' names no package version: this kernel is not one of the distribution"
@@ -34,16 +34,19 @@ def _package(shared: Shared) -> Package:
     return {**package, "version": version, "source_version": version}
 
 
-def _running_version(shared: Shared) -> Optional[str]:
+def _running_version(shared: Shared, package: Optional[Package]) -> Optional[str]:
     """The package version of what runs, by the kernel's own word."""
     try:
         return rules.ubuntu_version_of(shared.host.read(VERSION_SIGNATURE))
     except Missing:
         found = rules.debian_version_of(shared.host.read("/proc/version"))
+    if found is not None:
+        return found
+    # Of rpm, the release has the package's version and release in it: one version of a package brings it.
+    if package is not None and "release" in package:
+        return package["version"]
     spelt = rules.parse_release(shared.release or "")
-    if found is None and spelt is not None and spelt.scheme == "rpm":
-        return f"{spelt.upstream}-{spelt.abi}"  # there, the release is the package's version and release
-    return found
+    return f"{spelt.upstream}-{spelt.abi}" if spelt is not None and spelt.scheme == "rpm" else None
 
 
 def _kernel_packages(shared: Shared) -> KernelPackages:
