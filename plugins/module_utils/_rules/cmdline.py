@@ -14,15 +14,21 @@ import re
 from typing import Dict, List, Optional, Sequence, TypedDict
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import bounds
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Cmdline
 
 INIT_SEPARATOR = "--"
 
-# Quoted stretches and other characters that are not white space, in any mixture. A quote that is never closed
+# Quoted stretches and other characters that are not white space to C, in any mixture. A quote that is never closed
 # protects all that follows it, as in the kernel.
-_TOKEN = re.compile(r'(?:"[^"]*(?:"|$)|[^\s"])+')
-# No quoting survives sh, the boot loader's script and the kernel alike for these.
-_NEVER = re.compile(r"[\x00-\x1f\x7f$`'\\]")
+_TOKEN = re.compile(r'(?:"[^"]*(?:"|\Z)|[^\s"]+)+', re.ASCII)
+# No quoting survives sh, the boot loader's script and the kernel alike for these. White space beyond ASCII is such to
+# some of them only.
+_NEVER = re.compile(r"[\x00-\x1f\x7f$`'\\]|[^\S ]")
+# kstrtoint with base 0: 0x is hexadecimal, another leading 0 octal, and nothing may follow.
+_INTEGER = re.compile(
+    r"(?P<sign>[+-]?)(?:0[xX](?P<hex>[0-9a-fA-F]+)|(?P<octal>0[0-7]*)|(?P<decimal>[1-9][0-9]{0,9}))\Z"
+)
 # The boot loader's script language gives these a meaning outside quotes (GRUB manual, "Special characters").
 _ONLY_QUOTED = re.compile(r"[;&|<>{}]")
 _KEY = re.compile(r"[^\s\"=#*?\[\]/][^\s\"=*?\[\]]*\Z")
@@ -34,8 +40,8 @@ def tokenise(text: str) -> List[str]:
 
 
 def parse(raw: str) -> Cmdline:
-    """A command line, with init's arguments apart."""
-    raw = raw.strip("\n\0")
+    """A command line, with init's arguments apart. Raises FleetopsError when it is longer than any kernel's."""
+    raw = bounds.within(raw.strip("\n\0"), bounds.COMMAND_LINE, "the command line")
     tokens = tokenise(raw)
     cut = tokens.index(INIT_SEPARATOR) if INIT_SEPARATOR in tokens else len(tokens)
     return {"raw": raw, "tokens": tokens[:cut], "init_args": tokens[cut + 1 :]}
@@ -91,19 +97,21 @@ def last(tokens: Sequence[str], wanted: str) -> Optional[str]:
 
 
 def panic_timeout(tokens: Sequence[str]) -> Optional[int]:
-    """The seconds of the last ``panic=``; None when it is absent or no number (the kernel ignores that one)."""
-    text = last(tokens, "panic")
-    if text is None or not re.match(r"[+-]?(0[xX][0-9a-fA-F]+|\d+)\Z", text):
+    """The seconds of the last ``panic=`` that is a number; None without one: the kernel passes over the others."""
+    numbers = [_integer(bare(value(token) or "")) for token in of_key(tokens, "panic")]
+    return next((number for number in reversed(numbers) if number is not None), None)
+
+
+def _integer(text: str) -> Optional[int]:
+    """What the kernel makes of the value of a parameter that is an int; None for what it refuses."""
+    found = _INTEGER.match(text) if len(text) <= bounds.PARAMETER else None
+    if not found:
         return None
-    sign = -1 if text.startswith("-") else 1
-    digits = text.lstrip("+-")
-    # simple_strtol with base 0: a leading 0 means octal there, and what does not fit it ends the number.
-    if digits.lower().startswith("0x"):
-        return sign * int(digits, 16)
-    if len(digits) > 1 and digits.startswith("0"):
-        octal = re.match(r"[0-7]+", digits)
-        return sign * int(octal.group(), 8) if octal else None
-    return sign * int(digits)
+    for name, base in (("hex", 16), ("octal", 8), ("decimal", 10)):
+        if found.group(name):
+            number = int(found.group("sign") + found.group(name), base)
+            return number if -(1 << 31) <= number < 1 << 31 else None
+    return None
 
 
 def is_removed(token: str, remove: Sequence[str]) -> bool:

@@ -12,6 +12,7 @@ import re
 from typing import List, Optional, Tuple, TypedDict
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import bounds
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules.kernel import series
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import KdumpFacts, KernelFacts
 
@@ -41,7 +42,8 @@ SAFE_WITHOUT_INITRD = 256 * MIB
 SAFE_PART = 4
 
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40, "P": 50, "E": 60}
-_SIZE = re.compile(r"(0|[1-9]\d*|0[xX][0-9a-fA-F]+)([KMGTPE]?)\Z", re.IGNORECASE)
+# At most what 64 bits hold, which is what memparse (lib/cmdline.c) counts in.
+_SIZE = re.compile(r"(0|[1-9][0-9]{0,18}|0X[0-9A-F]{1,16})([KMGTPE]?)\Z", re.IGNORECASE | re.ASCII)
 _EXPECTED = (
     "expected a size such as 224M, 256M@64M, 512M,high or 72M,low, or ranges such as 2G-4G:320M,4G-:512M"
 )
@@ -86,10 +88,10 @@ def parse_size(text: str) -> int:
 def parse(value: str) -> Request:
     """Take a value apart. Raises FleetopsError for what the kernel would not understand."""
     try:
-        return _parse(value)
+        return _parse(bounds.within(value, bounds.PARAMETER, "it"))
     except FleetopsError as error:
         raise FleetopsError(
-            f"crashkernel={value} is malformed: {error.msg}; {_EXPECTED}", value=value
+            f"crashkernel={value[: bounds.PARAMETER]} is malformed: {error.msg}; {_EXPECTED}", value=value
         ) from error
 
 

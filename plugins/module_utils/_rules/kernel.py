@@ -164,7 +164,7 @@ def debian_version_of(proc_version: str) -> Optional[str]:
 
 def ubuntu_version_of(signature: str) -> Optional[str]:
     """The package version in ``/proc/version_signature``: ``Ubuntu 5.15.0-112.122-generic 5.15.149``."""
-    found = re.match(r"Ubuntu (\d\S*?)-[a-z][a-z0-9-]*(?:\s|\Z)", signature)
+    found = re.match(r"Ubuntu ([0-9][^\s-]*-[^\s-]+)-[a-z][a-z0-9-]*(?:\s|\Z)", signature)
     return found.group(1) if found else None
 
 

@@ -54,3 +54,9 @@ def test_a_shell_reads_back_what_was_assigned(tmp_path: Path, value: str) -> Non
         ["/bin/sh", "-c", script, "sh", str(file)], capture_output=True, text=True, check=True
     )
     assert done.stdout == f"{value}|1|"
+
+
+@pytest.mark.parametrize("text", ["A=\\\nB=1\n", "A='\nB=1\n'\n", 'A="\n#B=2\n"\n'])
+def test_a_line_of_another_word_is_not_changed(text: str) -> None:
+    with pytest.raises(FleetopsError, match="a quote is open or the line before goes on"):
+        shellvar.assign(text, "B", "x")
