@@ -147,8 +147,18 @@ def _newer_kernels(kernel: KernelFacts) -> tuple[list[InstalledKernel], list[str
             doubts.append(f"{one['release']} is newer, but whether it can boot is unknown ({why})")
         elif answer and one["bootable"]:
             newer.append(one)
-    # The order of releases is that of one kind: the newest is last.
-    return sorted(newer, key=lambda one: kernel_rules.release_key(one["release"])), doubts
+    return _oldest_first(kernel, newer), doubts
+
+
+def _oldest_first(kernel: KernelFacts, found: list[InstalledKernel]) -> list[InstalledKernel]:
+    """Kernels of one kind: by their packages, else by their releases."""
+    packages = [one["package"] for one in found]
+    if kernel["distro"] and all(packages):
+        order = versions.order_of(kernel["distro"]["id"])
+        return sorted(
+            found, key=lambda one: versions.key(one["package"]["version"] if one["package"] else "", order)
+        )
+    return sorted(found, key=lambda one: kernel_rules.release_key(one["release"]))
 
 
 def _of_its_kind(kernel: KernelFacts, one: InstalledKernel) -> bool:

@@ -31,6 +31,7 @@ from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings.case impo
 
 # Seconds until a failing capture kernel reboots, as the role crashkernel has it by default.
 CAPTURE_PANIC = 10
+_PACKAGES = {"debian": "kdump-tools", "redhat": "kexec-tools, in newer releases kdump-utils"}
 
 
 def crashkernel_too_small(case: Case) -> list[Finding]:
@@ -69,7 +70,9 @@ def kdump_not_armed(case: Case) -> list[Finding]:
         return [finding(*name, "ok", HIGH, "a capture kernel is loaded", evidence)]
     if _no_package(kdump):
         # The role makes no node a kdump node: a plan must not start what is bound to fail.
-        reason = f"no kdump package is installed; {reason} (no cure from here: install kdump-tools first)"
+        family = kernel["distro"]["family"] if kernel["distro"] else None
+        package = _PACKAGES.get(family or "", "the distribution's kdump package")
+        reason = f"no kdump package is installed; {reason} (no cure from here: install {package} first)"
         return [finding(*name, "affected", HIGH, reason, evidence)]
     if armed is None:
         return [finding(*name, "unknown", HIGH, f"cannot tell: {reason}", evidence)]

@@ -158,6 +158,18 @@ def test_a_newer_kernel_that_a_reboot_does_not_bring(clean: Facts, opened: Judge
     assert f"a reboot does not bring it: {RUNS} boots next" in found[WAITS]["reason"]
 
 
+@pytest.mark.parametrize("packaged", [True, False])
+def test_of_several_newer_ones_the_newest_is_told(
+    clean: Facts, opened: Judged, add_kernel: Any, packaged: bool
+) -> None:
+    add_kernel(clean, NEWER[0], NEWER[1] if packaged else None)
+    add_kernel(clean, "6.1.0-50-cloud-amd64", "6.1.176-1" if packaged else None, boots_next=True)
+    found = opened(clean)
+    assert list(found) == [WAITS]
+    assert found[WAITS]["reason"].startswith(f"{NEWER[0]} is installed")
+    assert "a reboot does not bring it: 6.1.0-50-cloud-amd64 boots next" in found[WAITS]["reason"]
+
+
 def test_a_newer_upload_of_the_running_release(clean: Facts, opened: Judged) -> None:
     one = clean["kernel"]["installed"][0]
     one["package"] = {**one["package"], "version": "6.1.170-4"}

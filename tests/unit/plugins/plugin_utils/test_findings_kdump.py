@@ -190,6 +190,7 @@ def test_a_newest_dump_that_is_not_complete(
     reason = opened(clean)[WAITING]["reason"]
     assert "a dump lies on the disk" in reason
     assert words in reason
+    assert "incomplete as well" not in reason
 
 
 def test_older_incomplete_dumps_are_named(clean: Facts, opened: Judged) -> None:
