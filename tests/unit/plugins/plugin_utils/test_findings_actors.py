@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.fleetops.kernel.plugins.plugin_utils import text
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import records, report, text
 
 Facts = dict[str, Any]
 Found = Callable[..., dict[str, Any]]
@@ -320,41 +320,19 @@ def test_upgrades_that_are_unknown(clean: Facts, open_ones: Found) -> None:
 # --- in the report -----------------------------------------------------------------------------------
 
 
-def test_how_they_read_in_the_report(clean: Facts, ours: Found) -> None:
+def test_how_they_read_in_the_report(clean: Facts) -> None:
     clean["actors"].update(upgrades=[], cilium=False)
-    quiet = _rendered(list(ours(clean).values()))
-    assert "checked, not found: fallback-may-be-removed, foreign-routes-flushed, reboot-by-others" in (
-        " ".join(quiet.split())
-    )
+    quiet = " ".join(_rendered(clean).split())
+    for id_ in IDS:
+        assert id_ in quiet.partition("checked, not found:")[2]
     kured(clean, True, True)
-    loud = _rendered(list(ours(clean).values()))
+    loud = _rendered(clean)
     assert "[high] reboot-by-others kured" in loud
+    assert "/proc/77/comm: kured" in loud
     assert all(len(line) <= text.WIDTH for line in loud.splitlines())
 
 
-def _rendered(found: list[Any]) -> str:
-    entry = {
-        "zone": "",
-        "facts": {},
-        "findings": found,
-        "on_panic": {"outcome": "dumps", "because": "x", "evidence": []},
-        "unreachable": None,
-        "unreadable": None,
-    }
-    summary = {
-        "hosts": 1,
-        "nodes": {"clean": 0, "affected": 1, "unknown": 0},
-        "findings": {"affected": 1, "unknown": 0},
-        "on_panic": {"hangs": 0, "unknown": 0, "reboots": 0, "dumps": 1},
-        "outcomes": {},
-        "unreachable": [],
-        "unreadable": [],
-    }
-    report = {
-        "report": "assess",
-        "stage": "after",
-        "time": "2026-01-01T00:00:00Z",
-        "hosts": {"n1": entry},
-        "summary": summary,
-    }
-    return text.render(report, False)
+def _rendered(facts: Facts) -> str:
+    known = {f"fleetops_{part}": value for part, value in facts.items()}
+    found = records.collect({"n1": {"ansible_facts": known}}, ["n1"], [])
+    return report.render(report.build("assess", "after", found, "2026-01-01T00:00:00Z"))
