@@ -265,7 +265,9 @@ def _unfit(candidate: Candidate, kernel: KernelFacts, vouched: bool) -> str | No
         return f"it cannot boot, missing: {', '.join(found['missing'])}"
     if found["lacks"]:
         return f"it lacks modules that are in use: {_some(found['lacks'])}"
-    return None if found["bootable"] or vouched else "it cannot be told whether it can boot"
+    if vouched or (found["bootable"] and found["lacks"] is not None):
+        return None
+    return f"it cannot be told whether it {'has the modules in use' if found['bootable'] else 'can boot'}"
 
 
 def _kind(subject: Subject) -> str:

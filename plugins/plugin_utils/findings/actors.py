@@ -26,7 +26,6 @@ from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings.case impo
     MEDIUM,
     Case,
     finding,
-    listed,
     not_read,
 )
 
@@ -82,13 +81,16 @@ def fallback_may_be_removed(case: Case) -> list[Finding]:
     found: list[Finding] = []
     for other in others:
         does = _both(other["enabled"], other["removes_kernels"])
-        if does is None:
+        if does is False:
+            continue
+        status, which = _at_risk(other["name"], case["facts"]["kernel"])
+        if does is None and status != "ok":
             found.append(_doubt(id_, other["name"], MEDIUM, actors, *_paths(other, "removes_kernels")))
-        elif does:
-            severity, which = _at_risk(other["name"], case["facts"]["kernel"])
-            reason = f"{other['name']} removes older kernels: {which} ({KEEP_KERNELS[other['name']]})"
+        else:
+            reason = f"{other['name']} {'removes' if does else 'may remove'} older kernels: {which}"
+            reason += "" if status == "ok" else f" ({KEEP_KERNELS[other['name']]})"
             evidence = [*_default_of_apt(other), *other["lines"]]
-            found.append(finding(id_, other["name"], "affected", severity, reason, evidence))
+            found.append(finding(id_, other["name"], status, MEDIUM, reason, evidence))
     return found or [
         _fine(id_, "nobody removes its kernels by itself", *(other["lines"] for other in others))
     ]
@@ -170,31 +172,29 @@ def _kured_reboots(id_: str, kured: Kured, actors: ActorsFacts) -> Finding:
 
 
 def _at_risk(name: str, kernel: KernelFacts | None) -> tuple[str, str]:
-    """(severity, clause): which kernel it may remove.
+    """(status, clause): may it remove the kernel that is the way back, the running one, once the next has booted?
 
     apt keeps the booted kernel and the newest; where these are one, the newest but one as well (apt 2.1.12,
     KernelAutoRemoveHelper). Only what was installed as a dependency goes. dnf keeps ``installonly_limit`` kernels
     with the booted one among them (dnf.conf(5)).
     """
     if name == DNF:
-        return LOW, "of more than installonly_limit the oldest goes, but for the booted one"
+        return "ok", "of more than installonly_limit the oldest goes, but for the booted one"
     rule = (
         "of those that came as a dependency, apt keeps only the booted one and the newest, or the two newest"
     )
     running = kernel["release"] if kernel else None
     order = _in_order(kernel, running)
     if not kernel or not running or not order:
-        return MEDIUM, f"{rule}; which one is next cannot be told"
+        return "unknown", f"{rule}; which one is next cannot be told"
     entry = kernel["next_boot"]
     following = entry["release"] if entry and entry["release"] in order else order[-1]
-    if running not in _kept(order, following):
-        return (
-            MEDIUM,
-            f"{rule}; once {following} has booted, {running} may go, which runs now and is the way back",
-        )
-    others = [release for release in order if release not in _kept(order, running)]
-    now = f"{listed(others)} may go now" if others else "none of the installed may go now"
-    return LOW, f"{rule}; {now}, and {running}, which runs, once two newer ones are installed"
+    if running in _kept(order, following):
+        return "ok", f"{rule}, and {running}, which runs now, is one of them"
+    return (
+        "affected",
+        f"{rule}; once {following} has booted, {running} may go, which runs now and is the way back",
+    )
 
 
 def _in_order(kernel: KernelFacts | None, running: str | None) -> list[str]:

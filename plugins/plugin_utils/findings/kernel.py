@@ -124,7 +124,11 @@ def _pending(case: Case, kernel: KernelFacts, subject: matching.Subject) -> str 
         return None
     release = entry["release"]
     found = next((one for one in kernel["installed"] or [] if one["release"] == release), None)
-    if found is None or not found["bootable"] or matching.flavour_of(release) != subject["flavour"]:
+    if found is None or matching.flavour_of(release) != subject["flavour"]:
+        return None
+    if (
+        not found["bootable"] or found["lacks"] != []
+    ):  # not known to boot, or not known to bring all modules in use
         return None
     package = found["package"]
     candidate: matching.Subject = {

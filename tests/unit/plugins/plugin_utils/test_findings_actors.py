@@ -146,38 +146,53 @@ def test_each_of_them_is_told(clean: Facts, open_ones: Found) -> None:
 
 
 @pytest.mark.parametrize(
-    ("enabled", "removes", "wanted"),
+    ("enabled", "removes", "status"),
     [
-        (True, True, ("affected", "low")),
+        (True, True, "affected"),
         (True, False, None),
         (False, True, None),
-        (True, None, ("unknown", "medium")),
-        (None, True, ("unknown", "medium")),
+        (True, None, "unknown"),
+        (None, True, "unknown"),
     ],
 )
-@pytest.mark.parametrize("name", [APT, DNF])
 def test_upgrades_that_remove_kernels(
-    clean: Facts, ours: Found, open_ones: Found, name: str, enabled: Any, removes: Any, wanted: Any
+    clean: Facts,
+    ours: Found,
+    open_ones: Found,
+    add_kernel: Callable[..., Facts],
+    enabled: Any,
+    removes: Any,
+    status: str | None,
 ) -> None:
     clean["actors"]["upgrades"] = []
-    upgrades(clean, name, enabled, False, removes)
-    key = f"fallback-may-be-removed:{name}"
-    assert open_ones(clean) == ({key: wanted} if wanted else {})
-    if wanted:
-        assert (WHY if wanted[0] == "unknown" else "(") in ours(clean)[key]["reason"]
+    upgrades(clean, APT, enabled, False, removes)
+    key = f"fallback-may-be-removed:{APT}"
+    assert open_ones(clean) == {}, "the way back is kept, whoever removes the others"
+    add_kernel(clean, NEW, None)
+    add_kernel(clean, NEWER, None, boots_next=True)
+    now = open_ones(clean)
+    assert now.get(key) == ((status, "medium") if status else None)
+    if status:
+        assert (WHY if status == "unknown" else "may go") in ours(clean)[key]["reason"]
+
+
+def test_dnf_keeps_the_booted_one(clean: Facts, ours: Found) -> None:
+    clean["actors"]["upgrades"] = []
+    upgrades(clean, DNF, True, False, True)
+    assert ours(clean)[f"fallback-may-be-removed:{DNF}"]["status"] == "ok"
 
 
 @pytest.mark.parametrize(
-    ("others", "next_boot", "severity", "says"),
+    ("others", "next_boot", "status", "says"),
     [
-        ([], None, "low", "none of the installed may go now"),
-        ([NEW], NEW, "low", "none of the installed may go now"),
-        ([NEW, NEWER], NEWER, "medium", f"once {NEWER} has booted, {RUNNING} may go"),
-        ([NEW, NEWER], NEW, "medium", f"once {NEW} has booted, {RUNNING} may go"),
-        ([NEW, NEWER], RUNNING, "low", f"{NEW} may go now"),
-        (["6.1.0-40-cloud-amd64"], None, "low", "none of the installed may go now"),
-        (["6.1.0-40-cloud-amd64", "6.1.0-41-cloud-amd64"], None, "low", "6.1.0-40-cloud-amd64 may go now"),
-        (["6.1.0-56-amd64"], None, "medium", "cannot be told"),
+        ([], None, "ok", "which runs now, is one of them"),
+        ([NEW], NEW, "ok", "which runs now, is one of them"),
+        ([NEW, NEWER], NEWER, "affected", f"once {NEWER} has booted, {RUNNING} may go"),
+        ([NEW, NEWER], NEW, "affected", f"once {NEW} has booted, {RUNNING} may go"),
+        ([NEW, NEWER], RUNNING, "ok", f"{RUNNING}, which runs now, is one of them"),
+        (["6.1.0-40-cloud-amd64"], None, "ok", "which runs now, is one of them"),
+        (["6.1.0-40-cloud-amd64", "6.1.0-41-cloud-amd64"], None, "ok", "which runs now, is one of them"),
+        (["6.1.0-56-amd64"], None, "unknown", "cannot be told"),
     ],
 )
 def test_which_kernel_goes(
@@ -186,7 +201,7 @@ def test_which_kernel_goes(
     add_kernel: Callable[..., Facts],
     others: list[str],
     next_boot: str | None,
-    severity: str,
+    status: str,
     says: str,
 ) -> None:
     clean["actors"]["upgrades"] = []
@@ -196,7 +211,7 @@ def test_which_kernel_goes(
     if next_boot:
         clean["kernel"]["next_boot"]["release"] = next_boot
     found = ours(clean)[f"fallback-may-be-removed:{APT}"]
-    assert (found["status"], found["severity"]) == ("affected", severity)
+    assert (found["status"], found["severity"]) == (status, "medium")
     assert says in found["reason"]
     assert found["remedy"] is None
 
@@ -218,7 +233,7 @@ def test_which_one_is_not_told_where_the_kernels_are_unknown(clean: Facts, ours:
     upgrades(clean, APT, True, False, True)
     clean["kernel"][lost] = None
     found = ours(clean)[f"fallback-may-be-removed:{APT}"]
-    assert (found["severity"], found["status"]) == ("medium", "affected")
+    assert (found["severity"], found["status"]) == ("medium", "unknown")
     assert "cannot be told" in found["reason"]
 
 

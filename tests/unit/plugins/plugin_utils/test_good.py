@@ -241,6 +241,7 @@ def test_a_kernel_that_is_not_named_may_stay() -> None:
         ({"bootable": False}, "it cannot boot, missing: initrd"),
         ({"bootable": None}, "it cannot be told whether it can boot"),
         ({"lacks": ["bnxt_en"]}, "it lacks modules that are in use: bnxt_en"),
+        ({"lacks": None}, "it cannot be told whether it has the modules in use"),
         ({"version": "5.15.0-90.1"}, "it is older than what runs"),
     ],
 )

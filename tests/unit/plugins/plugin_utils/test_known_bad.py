@@ -153,9 +153,10 @@ def test_the_choice_of_the_site_comes_first(ours: list[Advisory]) -> None:
 
 
 def test_what_boots_next_is_weighed_against_the_conditions_of_the_node(ours: list[Advisory]) -> None:
-    def with_next(**facts: Any) -> Any:
+    def with_next(lacks: Any = (), **facts: Any) -> Any:
         kernel = node(**facts)
-        one = {**kernel["installed"][0], "release": "5.15.0-140-generic"}
+        lacks = lacks if lacks is None else list(lacks)
+        one = {**kernel["installed"][0], "release": "5.15.0-140-generic", "lacks": lacks}
         one["package"] = {**kernel["package"], "version": "5.15.0-140.150"}
         kernel["installed"].append(one)
         kernel["next_boot"] = {"release": one["release"], "because": "default in grub.cfg: 0", "entry": "x"}
@@ -166,6 +167,10 @@ def test_what_boots_next_is_weighed_against_the_conditions_of_the_node(ours: lis
         assert "5.15.0-140-generic boots next: a reboot cures it" in one["reason"]
     for one in affected(with_next(**ALL), ours).values():
         assert one["remedy"]["vars"] == {"kernel_upgrade_release": "5.15.0-204-generic"}
+    # A reboot into a kernel without the network driver is no cure.
+    for lacks in (["bnxt_en"], None):
+        for one in affected(with_next(lacks, **NONE), ours).values():
+            assert one["remedy"]["vars"] == {"kernel_upgrade_release": "5.15.0-204-generic"}
 
 
 def test_a_policy_that_is_not_known_is_the_host_s_error(ours: list[Advisory]) -> None:
