@@ -30,14 +30,18 @@ def require_machine(host: Host) -> KernelFacts:
     return facts
 
 
-def require_platform(host: Host) -> Any:
-    """The `_platform` of this machine. Refuses a container, and a distribution that none of them knows."""
+def require_platform(host: Host, role: str = "") -> Any:
+    """The `_platform` of this machine. Refuses a container, and a distribution that none of them knows.
+
+    With *role*: refuses as well a family on which that role of the collection does not work yet.
+    """
     distro = require_machine(host)["distro"]
     platform = _platform.select(distro)
-    if platform is None:
+    if platform is None or (role and role not in platform.CURES):
         name = f"{distro['id']} {distro['version_id']}".strip() if distro else "unknown"
         raise FleetopsError(
-            f"Nothing was changed: this is not supported on the distribution '{name}' (supported: Debian, Ubuntu)",
+            f"Nothing was changed: this is not supported on the distribution '{name}'"
+            f"{' yet' if platform else ''} (supported: Debian, Ubuntu)",
             distribution=name,
         )
     return platform

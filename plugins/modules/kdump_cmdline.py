@@ -119,7 +119,7 @@ SPEC: Dict[str, Any] = {
 def run(host: Host, params: Mapping[str, Any]) -> Result:
     """Read the words in the file and those that are loaded; say what is to do."""
     wanted = check(params)
-    platform = _guard.require_platform(host)
+    platform = _guard.require_platform(host, "crashkernel")
     path, variable = platform.KDUMP_DEFAULTS, platform.KDUMP_APPEND_KEY
     text = _undo.text_of(host, path)
     if text is None:

@@ -148,7 +148,7 @@ LONGEST = 2047
 def run(host: Host, params: Mapping[str, Any]) -> Result:
     """Read the generated configuration and what it would become; say what is to do."""
     wanted = check(params)
-    platform = _guard.require_platform(host)
+    platform = _guard.require_platform(host, "crashkernel")
     now = entries(host, platform)
     running = cmdline.parse(host.read(PROC_CMDLINE))["tokens"]
     path = platform.CMDLINE_DROPIN

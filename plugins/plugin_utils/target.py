@@ -16,7 +16,9 @@ INSTALLED = ("ii", "hi")
 
 
 def kernel_target(facts: Mapping[str, Any], release: str = "", package: str = "") -> dict[str, Any]:
-    """``{release, package, installed, package_manager}`` of the kernel that exactly one of the two names asks for.
+    """``{release, package, packages, installed, package_manager}`` of the kernel that one of the two names asks for.
+
+    ``packages``: what is to be installed for it, ``package`` included.
 
     ``installed``: its package is there in full. Raises FleetopsError when it is, and yet cannot boot.
     """
@@ -30,12 +32,13 @@ def kernel_target(facts: Mapping[str, Any], release: str = "", package: str = ""
     if platform is None:
         raise FleetopsError(f"Kernels cannot be installed on this distribution yet: {_name(kernel)}")
     if package:
-        prefix = platform.kernel_package("")
-        if not package.startswith(prefix) or package == prefix:
+        # rpm's names may go without the architecture.
+        named = (package, f"{package}.{kernel.get('architecture')}")
+        release = next((found for found in map(platform.release_named, named) if found), "")
+        if not release:
             raise FleetopsError(
-                f"Not the package of a kernel image: '{package}', expected '{prefix}<release>'"
+                f"Not the package of a kernel image: '{package}', expected one like '{platform.EXAMPLE}'"
             )
-        release = package[len(prefix) :]
     package = platform.kernel_package(release)
     if kernel.get("installed") is None:
         raise FleetopsError(
@@ -51,6 +54,7 @@ def kernel_target(facts: Mapping[str, Any], release: str = "", package: str = ""
     return {
         "release": release,
         "package": package,
+        "packages": platform.to_install(release),
         "installed": whole,
         "package_manager": platform.PACKAGE_MANAGER,
     }

@@ -11,10 +11,10 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Optional
 
-from ansible_collections.fleetops.kernel.plugins.module_utils._platform import debian
+from ansible_collections.fleetops.kernel.plugins.module_utils._platform import debian, redhat
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Distro
 
-FAMILIES: tuple[ModuleType, ...] = (debian,)
+FAMILIES: tuple[ModuleType, ...] = (debian, redhat)
 
 
 def family_of(distro_id: str) -> Optional[str]:

@@ -53,7 +53,12 @@ class _Config(NamedTuple):
 
 def kind(host: Host, where: Grub) -> str:
     """``grub``, ``grub-bls`` or ``systemd-boot``. Raises FleetopsError when that cannot be told."""
-    said = loader_info(host)
+    try:
+        said = loader_info(host)
+        silent = said is None and _silence_means_grub(host)
+    except Unreadable:
+        # A disk without its machine: what is on it has to tell.
+        said, silent = None, False
     if said is not None and said.startswith("systemd-boot"):
         return SYSTEMD_BOOT
     if said is not None and not said.startswith("GRUB"):
@@ -62,8 +67,8 @@ def kind(host: Host, where: Grub) -> str:
         )
     config = _grub_config(host, where.configs)
     other = None
-    if config is None or (said is None and not _silence_means_grub(host)):
-        other = next((path for path in PARTITIONS if host.exists(f"{path}/EFI/systemd")), None)
+    if config is None or (said is None and not silent):
+        other = next((path for path in _partitions(host) if host.exists(f"{path}/EFI/systemd")), None)
     if config is None and other is None:
         raise Missing(
             f"there is no boot loader that can be asked: neither '{where.configs[-1]}' nor systemd-boot"
@@ -84,12 +89,9 @@ def loader_info(host: Host) -> Optional[str]:
 
 def _silence_means_grub(host: Host) -> bool:
     """systemd-boot always says who it is: has this machine what it would say it in, or was it booted without EFI?"""
-    try:
-        if not host.exists(EFI):
-            return host.exists("/sys/class")
-        return bool(host.listdir(EFIVARS))
-    except (Missing, Unreadable):
-        return False
+    if not host.exists(EFI):
+        return host.exists("/sys/class")
+    return EFIVARS.rpartition("/")[2] in host.listdir(EFI) and bool(host.listdir(EFIVARS))
 
 
 def _variable(host: Host, name: str) -> Optional[str]:
@@ -158,7 +160,7 @@ def _config(host: Host, where: Grub) -> _Config:
     files = {where.environment.rpartition("/")[2]: environment}
     # Few have such a file. Where it cannot be told whether there is one, the script says that it takes it in.
     with contextlib.suppress(Unreadable):
-        files[grub.CUSTOM] = _optional(host, f"{path.rpartition('/')[0]}/{grub.CUSTOM}")
+        files[grub.CUSTOM] = _optional(host, f"{host.resolve(path).rpartition('/')[0]}/{grub.CUSTOM}")
     return _Config(path, text, files, grub.environment(environment or ""))
 
 
@@ -197,7 +199,7 @@ def _parsed(path: str, question: Callable[..., T], *args: Any) -> T:
 def _next_of_systemd_boot(host: Host) -> NextBoot:
     variables = {name: _variable(host, name) or "" for name in _ASKED}
     default = ""
-    for partition in PARTITIONS:
+    for partition in _partitions(host):
         text = _optional(host, f"{partition}/loader/loader.conf")
         if text is not None:
             default = dict(systemd_boot.key_values(text)).get("default", "")
@@ -219,7 +221,7 @@ def _next_of_systemd_boot(host: Host) -> NextBoot:
 def _systemd_boot_entries(host: Host) -> List[systemd_boot.Entry]:
     """The entries of both partitions. An entry whose kernel is not there is none to systemd-boot either."""
     found: Dict[str, systemd_boot.Entry] = {}
-    for partition in PARTITIONS:
+    for partition in _partitions(host):
         for name in filter(systemd_boot.is_entry, _names(host, f"{partition}/loader/entries")):
             one = systemd_boot.entry(name, host.read(f"{partition}/loader/entries/{name}"))
             if one is not None and host.exists(f"{partition}{one[1]}"):
@@ -244,6 +246,10 @@ def _image(host: Host, folder: str, name: str) -> systemd_boot.Entry:
     except FleetopsError:
         pass  # a captured tree has no images: their names are there
     return systemd_boot.image(name, texts)
+
+
+def _partitions(host: Host) -> List[str]:
+    return [path for path in PARTITIONS if host.exists(path)]
 
 
 def _names(host: Host, folder: str) -> List[str]:

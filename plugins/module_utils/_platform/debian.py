@@ -28,6 +28,8 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
 
 FAMILY = "debian"
 IDS = frozenset({"debian", "ubuntu"})
+# What the package of a kernel image is called.
+EXAMPLE = "linux-image-6.1.0-56-amd64"
 # What ansible.builtin.package is to use: left to itself, it asks the node again at every call.
 PACKAGE_MANAGER = "apt"
 # Roles that were run on machines of this family.
@@ -88,6 +90,11 @@ def packages(host: Host) -> List[Package]:
 def kernel_package(release: str) -> str:
     """The package that brings a release."""
     return f"linux-image-{release}"
+
+
+def to_install(release: str) -> List[str]:
+    """What is to be installed for a release: its dependencies bring the rest."""
+    return [kernel_package(release)]
 
 
 def exact_name(package: Package) -> str:

@@ -59,6 +59,8 @@ class Default(NamedTuple):
     once: bool
 
 
+# The entries for an emergency of grub-mkconfig, and of dracut's rescue image.
+_RECOVERY = re.compile(r"-recovery-|-0-rescue\b")
 _LINUX = frozenset({"linux", "linux16", "linuxefi"})
 # Options of `menuentry` and `submenu` that have an argument (grub-core/commands/menuentry.c).
 _WITH_ARGUMENT = frozenset({"--class", "--users", "--hotkey", "--source", "--id", "-s", "-u", "-h", "-c"})
@@ -104,7 +106,7 @@ def entries(nodes: Sequence[Node]) -> List[BootEntry]:
                 "title": node.title,
                 "release": _release(kernel),
                 "cmdline": words,
-                "recovery": "-recovery-" in node.id or "single" in words or "recovery" in words,
+                "recovery": bool(_RECOVERY.search(node.id)) or "single" in words or "recovery" in words,
             }
         )
     return found

@@ -8,7 +8,7 @@ import pytest
 from ansible_collections.fleetops.kernel.plugins.module_utils import _guard
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
-from ansible_collections.fleetops.kernel.plugins.module_utils._platform import debian
+from ansible_collections.fleetops.kernel.plugins.module_utils._platform import debian, redhat
 from ansible_collections.fleetops.kernel.plugins.module_utils._readers import kernel
 
 
@@ -36,7 +36,7 @@ def test_a_machine_of_a_known_distribution(monkeypatch: pytest.MonkeyPatch) -> N
             "debian",
             "cannot be told whether this is a container (processes of other users are hidden here)",
         ),
-        (False, "rocky", "not supported on the distribution 'rocky 9' (supported: Debian, Ubuntu)"),
+        (False, "plan9", "not supported on the distribution 'plan9 9' (supported: Debian, Ubuntu)"),
         (False, None, "not supported on the distribution 'unknown'"),
     ],
 )
@@ -47,3 +47,14 @@ def test_what_is_refused(
     with pytest.raises(FleetopsError) as caught:
         _guard.require_platform(Host())
     assert says in caught.value.msg
+
+
+def test_a_family_on_which_a_role_does_not_work_yet_is_refused_for_that_role_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reading(monkeypatch, False, "rocky")
+    assert _guard.require_platform(Host()) is redhat
+    with pytest.raises(FleetopsError, match="not supported on the distribution 'rocky 9' yet"):
+        _guard.require_platform(Host(), "crashkernel")
+    reading(monkeypatch, False, "debian")
+    assert _guard.require_platform(Host(), "crashkernel") is debian

@@ -84,7 +84,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
         path.write_text(text)
     made = Machine(tmp_path)
     made.load()
-    monkeypatch.setattr(_guard, "require_platform", lambda host: debian)
+    monkeypatch.setattr(_guard, "require_platform", lambda host, role="": debian)
     return made
 
 

@@ -93,7 +93,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
         path.write_text(text)
     made = Machine(tmp_path)
     made.generate()
-    monkeypatch.setattr(_guard, "require_platform", lambda host: debian)
+    monkeypatch.setattr(_guard, "require_platform", lambda host, role="": debian)
     return made
 
 

@@ -30,7 +30,14 @@ def facts(status: str = "ii", family: str | None = "debian") -> dict[str, Any]:
 
 @pytest.mark.parametrize("asked", [{"release": NEW}, {"package": f"linux-image-{NEW}"}])
 def test_release_and_package_name_the_same_kernel(asked: dict[str, str]) -> None:
-    want = {"release": NEW, "package": f"linux-image-{NEW}", "installed": False, "package_manager": "apt"}
+    package = f"linux-image-{NEW}"
+    want = {
+        "release": NEW,
+        "package": package,
+        "packages": [package],
+        "installed": False,
+        "package_manager": "apt",
+    }
     assert target.kernel_target(facts(), **asked) == want
 
 
@@ -70,6 +77,37 @@ def test_exactly_one_name_is_wanted(asked: dict[str, str]) -> None:
 def test_a_package_that_is_no_kernel_image_is_refused_by_name(package: str) -> None:
     with pytest.raises(FleetopsError, match=package):
         target.kernel_target(facts(), package=package)
+
+
+EL = "5.14.0-570.35.1.el9_6.x86_64"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"release": EL},
+        {"package": f"kernel-core-{EL}"},
+        {"package": "kernel-core-5.14.0-570.35.1.el9_6"},  # as dnf takes it as well
+    ],
+)
+def test_a_release_of_rpm_and_its_package_name_the_same_kernel(asked: dict[str, str]) -> None:
+    given = facts()
+    given["fleetops_kernel"].update(distro={"id": "rocky", "version_id": "9"}, architecture="x86_64")
+    assert target.kernel_target(given, **asked) == {
+        "release": EL,
+        "package": f"kernel-core-{EL}",
+        "packages": [f"kernel-core-{EL}", f"kernel-modules-{EL}"],
+        "installed": False,
+        "package_manager": "dnf",
+    }
+
+
+@pytest.mark.parametrize("package", [f"kernel-modules-{EL}", f"kernel-devel-{EL}", "kernel-core", "bash"])
+def test_a_package_of_rpm_that_is_no_kernel_image_is_refused_by_name(package: str) -> None:
+    given = facts()
+    given["fleetops_kernel"].update(distro={"id": "rocky", "version_id": "9"}, architecture="x86_64")
+    with pytest.raises(FleetopsError, match=f"'{package}', expected one like 'kernel-core-"):
+        target.kernel_target(given, package=package)
 
 
 def test_an_unknown_distribution_is_refused_by_name() -> None:

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# This module util is PRIVATE to the collection.
+"""RHEL and what is made of it, Fedora, openEuler: rpm and dnf, GRUB with or without boot loader specification files.
+
+Read on captured trees and through the real rpm and dnf; no such machine was booted. What writes a command line here
+(grubby, /etc/sysconfig/kdump) is not built yet, and says so.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Dict, List, NoReturn, Optional, Sequence
+
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
+from ansible_collections.fleetops.kernel.plugins.module_utils._host import OS_RELEASE, Host
+from ansible_collections.fleetops.kernel.plugins.module_utils._platform import _boot
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import bls, rpm
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kdump as kdump_rules
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules.grub import BootEntry
+from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
+    KernelPackages,
+    MetaPackage,
+    NextBoot,
+    Package,
+)
+
+FAMILY = "redhat"
+IDS = frozenset({"rhel", "centos", "rocky", "almalinux", "ol", "fedora", "openEuler", "openeuler", "amzn"})
+# What the package of a kernel image is called.
+EXAMPLE = "kernel-core-5.14.0-570.35.1.el9_6.x86_64"
+# What ansible.builtin.package is to use: left to itself, it asks the node again at every call.
+PACKAGE_MANAGER = "dnf"
+# None of the roles was run on a machine of this family.
+CURES: frozenset[str] = frozenset()
+
+RELEASE = "/proc/sys/kernel/osrelease"
+# Where grub2-mkconfig writes: RHEL 8 keeps it on the EFI system partition, to which the link leads.
+GRUB_CFG, GRUB_CFG_EFI = "/boot/grub2/grub.cfg", "/etc/grub2-efi.cfg"
+GRUBENV = "/boot/grub2/grubenv"
+VERSIONLOCKS = ("/etc/dnf/plugins/versionlock.list", "/etc/yum/pluginconf.d/versionlock.list")
+VERSIONLOCK_DNF5 = "/etc/dnf/versionlock.toml"
+VERSIONLOCK_CONF = "/etc/dnf/plugins/versionlock.conf"
+DNF_CONF = "/etc/dnf/dnf.conf"
+
+_PATTERNS = ("kernel", "kernel-*", "kexec-tools", "kdump-utils", "makedumpfile", "kmod-*")
+
+
+# --- packages ----------------------------------------------------------------------------------------
+
+
+def packages(host: Host) -> List[Package]:
+    """The packages of kernels, of modules for them and of kdump that rpm knows."""
+    return rpm.packages(host.run(["rpm", "-qa", "--qf", rpm.FORMAT, *_PATTERNS]))
+
+
+def kernel_package(release: str) -> str:
+    """The package that brings a release, as its manager is asked for it."""
+    return rpm.kernel_package(release)
+
+
+def to_install(release: str) -> List[str]:
+    """What is to be installed for a release: the image, and the modules that it comes with."""
+    return rpm.with_modules(release)
+
+
+def exact_name(package: Package) -> str:
+    """The name that means this package in this version, to the package manager."""
+    return rpm.exact_name(package)
+
+
+def release_named(name: str) -> Optional[str]:
+    """The release of the kernel image that an exact name asks for; None for all others."""
+    return rpm.release_named(name)
+
+
+def release_of(package: Package) -> Optional[str]:
+    """The release that a package of a kernel image brings; None for all other packages."""
+    return package.get("release")
+
+
+def kernel_packages(host: Host, packages: Sequence[Package]) -> KernelPackages:
+    """What keeps dnf from replacing kernels, and what pulls them in.
+
+    Of the packages that stand in rpm's database none is there in part: a kernel whose scripts did not end well is one
+    that lacks a file or an entry.
+    """
+    ours = [package for package in packages if package["name"].partition("-")[0] == "kernel"]
+    names = [package["name"] for package in ours]
+    locks = rpm.holds(_locks(host), names)
+    excludes = host.read_first([DNF_CONF])
+    held = [*locks, *rpm.holds(rpm.excluded(excludes or ""), names)]
+    return {"held": sorted({*held}), "broken": [], "metas": _metas(ours)}
+
+
+def _metas(packages: Sequence[Package]) -> List[MetaPackage]:
+    """Of each name the newest: rpm keeps as many of them as there are kernels."""
+    brought = {
+        (package["name"], package["version"]): package["release"]
+        for package in packages
+        if "release" in package
+    }
+    newest: Dict[str, Package] = {}
+    for package in packages:
+        there = newest.get(package["name"])
+        if "needs" in package and (
+            there is None or bls.compare_versions(package["version"], there["version"]) > 0
+        ):
+            newest[package["name"]] = package
+    return [
+        {
+            "name": package["name"],
+            "version": package["version"],
+            "tracks": brought.get((package["needs"][0], package["version"])),
+        }
+        for package in newest.values()
+    ]
+
+
+def _locks(host: Host) -> List[str]:
+    found = rpm.locked_by_dnf5(host.read_first([VERSIONLOCK_DNF5]) or "")
+    settings = kdump_rules.shell_assignments(host.read_first([VERSIONLOCK_CONF]) or "")
+    if settings.get("enabled", "1").lower() in ("0", "false", "no"):
+        return found
+    return [*found, *rpm.locked(host.read_first(VERSIONLOCKS) or "")]
+
+
+def prebuilt(packages: Sequence[Package]) -> Dict[str, List[str]]:
+    """The modules of vendors that packages bring, by the release that they are for."""
+    releases = [package["release"] for package in packages if "release" in package]
+    return rpm.prebuilt([package["name"] for package in packages], releases)
+
+
+def remove_packages(host: Host, names: Sequence[str]) -> None:
+    """Remove packages, and what needs them. Refuses when the running kernel would go with them."""
+    running = host.read(RELEASE).strip()
+    version = running.partition("+")[0].rpartition(".")[0]
+    kernels = [name for name in names if re.search(rf"-{re.escape(version)}(?!\w)", name)]
+    if kernels:
+        raise FleetopsError(
+            f"Nothing was removed: {', '.join(sorted(kernels))} belongs to the running kernel {running}",
+            packages=kernels,
+        )
+    # dnf itself refuses where what is named would take the running kernel with it (protect_running_kernel).
+    host.run(["dnf", "-y", "--setopt=clean_requirements_on_remove=False", "remove", *names])
+
+
+# --- boot --------------------------------------------------------------------------------------------
+
+
+def boot_files(release: str) -> Dict[str, int]:
+    """What a kernel needs on the disk to boot, with the size below which it cannot be whole (domain.md A.4)."""
+    return {
+        f"/boot/vmlinuz-{release}": 1 << 20,
+        f"/boot/initramfs-{release}.img": 1 << 20,
+        f"/lib/modules/{release}/modules.dep": 0,
+    }
+
+
+def boot_loader(host: Host) -> str:
+    """``grub``, ``grub-bls`` or ``systemd-boot``. Raises FleetopsError when that cannot be told."""
+    return _boot.kind(host, _grub(host))
+
+
+def boot_entries(host: Host) -> List[BootEntry]:
+    """The entries of the boot loader's menu, in its order."""
+    return _boot.entries(host, _grub(host))
+
+
+def next_boot(host: Host) -> NextBoot:
+    """The kernel that boots next. Raises FleetopsError when that cannot be told."""
+    return _boot.next_boot(host, _grub(host))
+
+
+def _grub(host: Host) -> _boot.Grub:
+    try:
+        efi = host.exists(_boot.EFI)
+    except FleetopsError:
+        efi = False  # a tree without /sys: then what the machine was booted by says where its menu is
+    return _boot.Grub(
+        configs=(GRUB_CFG_EFI, GRUB_CFG) if efi else (GRUB_CFG, GRUB_CFG_EFI),
+        environment=GRUBENV,
+        whole_names=True,
+        by_version=_major(host) == "8",
+    )
+
+
+def _major(host: Host) -> str:
+    values = kdump_rules.shell_assignments(host.read_first(OS_RELEASE) or "")
+    return values.get("VERSION_ID", "").partition(".")[0]
+
+
+def update_boot_config(_host: Host) -> None:
+    """Generate the menu again."""
+    _not_yet("grub2-mkconfig and grubby are not run")
+
+
+# --- kdump -------------------------------------------------------------------------------------------
+
+
+def kdump_append(_host: Host) -> List[str]:
+    """The words that are appended to the capture kernel's command line when it is loaded the next time."""
+    _not_yet("the words in /etc/sysconfig/kdump are not changed")
+
+
+def reload_capture(_host: Host) -> None:
+    """Load the capture kernel again, and look whether it is."""
+    _not_yet("kdumpctl is not run")
+
+
+def _not_yet(what: str) -> NoReturn:
+    raise FleetopsError(f"Nothing was changed: not on this family yet: {what} on {FAMILY}")
