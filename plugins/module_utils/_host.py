@@ -496,11 +496,13 @@ class Host:
         return self._report is not None and self._report.whole(path)
 
     def _doubt_of_disk(self, path: str) -> Optional[str]:
-        top = posixpath.normpath(path).split("/")[1]
-        if top in VIRTUAL:
-            return f"is on no disk: only the running machine had /{top}"
-        if not os.path.isdir(self._real(f"/{top}")) and (self.kind == BARE or posixpath.dirname(path) != "/"):
-            return f"was not kept: there is no /{top} in this tree"
+        parts = posixpath.normpath(path).split("/")[1:]
+        if parts[0] in VIRTUAL:
+            return f"is on no disk: only the running machine had /{parts[0]}"
+        # Every system has these directories: without them, only a part of the disk was kept.
+        top = "/" + "/".join(parts[: 2 if parts[0] in ("usr", "var") and len(parts) > 2 else 1])
+        if not os.path.isdir(self._real(top)) and (self.kind == BARE or len(parts) > 1):
+            return f"was not kept: there is no {top} in this tree"
         for where in self._mount_points():
             if path == where or path.startswith(f"{where}/"):
                 real = self._real(where)

@@ -74,8 +74,9 @@ def _names(host: Host, folder: str) -> List[str]:
 def _releases(shared: Shared, boot: Sequence[str]) -> Set[str]:
     """Those with a file in /boot, and those with a package and modules."""
     found = {match.group("release") for match in map(_IMAGE.match, boot) if match}
-    found |= {release for release in shared.image_packages if shared.host.exists(f"/lib/modules/{release}")}
-    return found
+    # What is in /boot is not asked for again: a sosreport knows the modules of the running kernel alone.
+    others = {*shared.image_packages} - found
+    return found | {release for release in others if shared.host.exists(f"/lib/modules/{release}")}
 
 
 def _entries(shared: Shared) -> Tuple[Optional[List[Optional[str]]], str]:
