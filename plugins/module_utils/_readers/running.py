@@ -27,10 +27,14 @@ VERSION_SIGNATURE = "/proc/version_signature"
 def _flavour(shared: Shared) -> str:
     if shared.release is None:
         raise Unreadable(shared.why("release"))
-    found = rules.flavour(shared.release)
-    if found is None:
+    spelt = rules.parse_release(shared.release)
+    if spelt is None:
         raise Unreadable(f"'{shared.release}' is spelt as no distribution spells it")
-    return found
+    if spelt.flavour is None:
+        raise Unreadable(
+            f"'{shared.release}' is its distribution's plain kernel, which has no mark in its name"
+        )
+    return spelt.flavour
 
 
 def _upstream(shared: Shared) -> str:

@@ -179,6 +179,8 @@ PATCHED = {
             {},
             "6.18.44",
         ),
+        ("flavour", {}, {}, "amd64"),
+        ("flavour", {"/proc/sys/kernel/osrelease": "5.14.0-570.33.1.el9_6.x86_64+rt\n"}, {}, "rt"),
         ("cpu_vendor", {}, {}, "GenuineIntel"),
         ("cpu_vendor", {"/proc/cpuinfo": ARM_CPU.format("0x41")}, {}, "ARM"),
         ("cpu_vendor", {"/proc/cpuinfo": ARM_CPU.format("0xc0")}, {}, "Ampere"),
@@ -275,6 +277,13 @@ def test_a_fact(tmp_path: Path, fact: str, files: Files, notes: dict[str, Any], 
             {},
             "does not say which upstream version",
         ),
+        (
+            "flavour",
+            {"/proc/sys/kernel/osrelease": "6.18.44-fc-v782\n"},
+            {},
+            "spelt as no distribution spells it",
+        ),
+        ("flavour", {"/proc/sys/kernel/osrelease": "5.14.0-570.33.1.el9_6.x86_64\n"}, {}, "plain kernel"),
         ("cpu_vendor", {"/proc/cpuinfo": POWER_CPU}, {}, "names no vendor"),
         ("file_systems", {"/proc/filesystems": None}, {}, "'/proc/filesystems' does not exist"),
         (
@@ -451,6 +460,48 @@ def test_modules_of_vendors_are_for_one_release(tmp_path: Path) -> None:
     )
     found = installed(made(tmp_path, {"/var/lib/dpkg/status": DPKG_STATUS + vendor}))
     assert (found[RUNNING]["prebuilt"], found[NEXT]["prebuilt"]) == ([], ["nvidia-535"])
+
+
+ROCKY = "5.14.0-570.33.1.el9_6.x86_64"
+
+
+class Rpm(Host):
+    """A machine whose rpm answers with these rows; composed after rpm's own query format."""
+
+    rows = ""
+
+    def run(self, argv: Sequence[str], ok: Sequence[int] = (0,), env: dict[str, str] | None = None) -> str:
+        assert argv[0] == "rpm"
+        return self.rows
+
+
+def rocky(root: Path, release: str, rows: str) -> Host:
+    files: Files = {
+        "/etc/os-release": "ID=rocky\nVERSION_ID=9.6\n",
+        "/proc/version": f"Linux version {release} (builder@host) (gcc 11) #1 SMP PREEMPT_DYNAMIC Thu Aug 7\n",
+        "/proc/sys/kernel/osrelease": f"{release}\n",
+    }
+    host = Rpm(made(root, files).root)
+    host.rows = rows
+    return host
+
+
+def test_what_runs_of_rpm(tmp_path: Path) -> None:
+    source = "kernel-5.14.0-570.33.1.el9_6.src.rpm"
+    rows = f"kernel-core\t0\t5.14.0\t570.33.1.el9_6\tx86_64\t{source}\t1000\n"
+    package = kernel.read(rocky(tmp_path / "there", ROCKY, rows))["package"]
+    assert package is not None
+    assert (package["name"], package["version"], package["source"]) == (
+        "kernel-core",
+        "5.14.0-570.33.1.el9_6",
+        "kernel",
+    )
+    removed = kernel.read(rocky(tmp_path / "removed", ROCKY, ""))["package"]
+    assert removed is not None
+    assert (removed["version"], removed["status"]) == ("5.14.0-570.33.1.el9_6", "un")
+    facts = kernel.read(rocky(tmp_path / "own", "6.9.1-own", rows))
+    assert facts["package"] is None
+    assert "not one of the distribution" in facts["unknown"]["package"]
 
 
 # --- DKMS --------------------------------------------------------------------------------------------
