@@ -93,7 +93,7 @@ TREES = (
     Tree("debian-6.1-by-number", CLOUD, (plant.PANIC_WORD, plant.BY_NUMBER)),
     Tree("debian-6.1-held", CLOUD, (plant.PANIC_WORD, plant.HELD)),
     Tree("debian-6.1-half-configured", CLOUD, (plant.PANIC_WORD, plant.half_configured)),
-    Tree("debian-6.1-auto-reboot", CLOUD, (plant.PANIC_WORD, plant.unattended_upgrades)),
+    Tree("debian-6.1-auto-reboot", CLOUD, (plant.PANIC_WORD, plant.unattended_upgrades, plant.AUTO_REBOOT)),
     Tree("debian-6.1-cilium-networkd", CLOUD, (plant.PANIC_WORD, plant.CILIUM)),
     Tree("debian-6.1-kured", CLOUD, (plant.PANIC_WORD, plant.KURED)),
     # Other releases of Debian, with nothing wrong: first the old kernel alone, then the new one beside it.
@@ -153,14 +153,16 @@ def main() -> int:
         parser.error(f"no such tree: {', '.join(sorted(unknown))}")
     wanted = [tree for tree in TREES if not names or tree.name in names]
     for machine in dict.fromkeys(tree.machine for tree in wanted):
-        if machine is not None:
-            freeze(machine)
-        for tree in wanted:
-            if tree.machine == machine:
-                with phase(f"tree {tree.name}"):
-                    capture(tree)
-        if machine is not None:
-            shutil.rmtree(snapshots() / machine.snapshot)
+        try:
+            if machine is not None:
+                freeze(machine)
+            for tree in wanted:
+                if tree.machine == machine:
+                    with phase(f"tree {tree.name}"):
+                        capture(tree)
+        finally:
+            if machine is not None:
+                shutil.rmtree(snapshots() / machine.snapshot, ignore_errors=True)
     return 0
 
 

@@ -235,6 +235,7 @@ def read(host: Host) -> dict[str, Any]:
 
 
 def _grub_defaults(host: Host) -> None:
+    host.exists(_platform.debian.CMDLINE_DROPIN)
     for path in ["/etc/default/grub", *host.glob("/etc/default/grub.d/*.cfg")]:
         host.read(path)
 

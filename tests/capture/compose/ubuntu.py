@@ -1,141 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Compose host trees of distributions that the lab cannot boot: `python tests/capture/compose.py`.
-
-Each begins as a captured Debian machine: its /proc and /sys are the kernel's own, the same everywhere. What a
-distribution has otherwise is written here in its documented format. A tree made so says it: COMPOSED.md, and
-"composed" in its .fleetops.json. It notes nothing as missing: what is not in it was not there.
-"""
+"""Ubuntu 22.04 as in the incident, and 24.04 with a kernel of hardware enablement."""
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-import sys
 import textwrap
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-HOSTS = Path(__file__).resolve().parents[1] / "unit/fixtures/hosts"
-NOTES = ".fleetops.json"
-UUID = "5f1ee700-1ab0-4000-8000-000000000001"  # of the root file system, as in the lab
-MACHINE_ID = "0" * 32
-
-
-@dataclass
-class Tree:
-    """A host tree while it is changed: files by absolute path, and the notes of its .fleetops.json."""
-
-    files: dict[str, bytes] = field(default_factory=dict)
-    notes: dict[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, name: str) -> Tree:
-        """A captured one."""
-        root = HOSTS / name
-        paths = [path for path in root.rglob("*") if path.is_file() and path.name != NOTES]
-        files = {f"/{path.relative_to(root)}": path.read_bytes() for path in paths}
-        notes = json.loads((root / NOTES).read_text())
-        for part in ("missing", "trimmed"):
-            notes.pop(part, None)
-        return cls(files, {**notes, "composed": True})
-
-    def spell(self, old: str, new: str) -> None:
-        """Replace a text everywhere: in paths, in files, in the notes."""
-        self.files = {
-            path.replace(old, new): data.replace(old.encode(), new.encode())
-            for path, data in self.files.items()
-        }
-        self.notes = json.loads(json.dumps(self.notes).replace(old, new))
-
-    def put(self, path: str, text: str) -> None:
-        """A file, which a listing of its folder has as well."""
-        self.files[path] = textwrap.dedent(text).lstrip("\n").encode()
-        self.listed(path)
-
-    def sized(self, path: str, size: int) -> None:
-        """A file that is known by its size."""
-        self.notes["sizes"][path] = size
-        self.listed(path)
-
-    def exists(self, *paths: str) -> None:
-        """Paths that are there."""
-        self.notes["exists"] = sorted({*self.notes["exists"], *paths})
-
-    def listed(self, path: str) -> None:
-        """The name in the listing of its folder, and that folder in the one above."""
-        folder, _slash, name = path.rpartition("/")
-        names = self.notes["listings"].get(folder)
-        if names is not None and name not in names:
-            names.append(name)
-            names.sort()
-
-    def drop(self, start: str) -> None:
-        """Everything whose path begins so."""
-        self.files = {path: data for path, data in self.files.items() if not path.startswith(start)}
-        for part in ("exists", "listings", "sizes", "links", "globs", "disks"):
-            kept = self.notes.get(part, {})
-            if isinstance(kept, list):
-                self.notes[part] = [path for path in kept if not path.startswith(start)]
-            else:
-                self.notes[part] = {path: value for path, value in kept.items() if not path.startswith(start)}
-        for folder, names in self.notes["listings"].items():
-            self.notes["listings"][folder] = [
-                name for name in names if not f"{folder}/{name}".startswith(start)
-            ]
-
-    def forget(self, command: str) -> None:
-        """What commands that begin so answered."""
-        commands = self.notes["commands"]
-        self.notes["commands"] = {
-            argv: answer for argv, answer in commands.items() if not argv.startswith(command)
-        }
-
-    def answer(self, command: str, stdout: str, rc: int = 0) -> None:
-        """What a command answers."""
-        self.notes["commands"][command] = {"rc": rc, "stdout": stdout, "stderr": ""}
-
-    def save(self, name: str, story: str) -> None:
-        """Write it, in the place of an older one."""
-        root = HOSTS / name
-        shutil.rmtree(root, ignore_errors=True)
-        self.put("/COMPOSED.md", f"# {name}: composed, not captured\n\n{textwrap.dedent(story).strip()}\n")
-        for path, data in self.files.items():
-            target = root / path.lstrip("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(data)
-        notes = {key: value for key, value in self.notes.items() if value not in ({}, [], None)}
-        (root / NOTES).write_text(json.dumps(notes, indent=1, sort_keys=True) + "\n")
-
-
-def os_release(**values: str) -> str:
-    """os-release(5), without the addresses."""
-    return "".join(f'{key}="{value}"\n' for key, value in values.items())
-
-
-def modules(tree: Tree, names: str, others: Mapping[str, str]) -> None:
-    """Loaded modules; *others* are releases and what of these they lack."""
-    loaded = names.split()
-    tree.put("/proc/modules", "".join(f"{name} 16384 0 - Live 0xffffffffc0000000\n" for name in loaded))
-    for release, lacks in others.items():
-        folder = f"/lib/modules/{release}"
-        has = [name for name in loaded if name not in lacks.split()]
-        tree.put(f"{folder}/modules.dep", "".join(f"kernel/{name}.ko:\n" for name in has))
-        tree.put(f"{folder}/modules.builtin", "")
-        tree.exists(folder)
-
-
-# A Kubernetes node with Cilium and what kube-proxy and flannel left, as lsmod shows it.
-NODE_MODULES = (
-    "br_netfilter bridge stp llc overlay vxlan ip6_udp_tunnel udp_tunnel dummy ip_vs ip_vs_rr nf_conntrack nf_nat "
-    "nf_defrag_ipv4 nf_defrag_ipv6 nf_tables nfnetlink ip_set ip_set_hash_ip iptable_nat iptable_filter ip_tables "
-    "x_tables xt_conntrack xt_MASQUERADE xt_comment xt_mark xt_set sch_fq_codel cls_bpf sch_ingress autofs4 libcrc32c"
-)
-
-
-# --- Ubuntu ------------------------------------------------------------------------------------------
+from capture.compose.trees import NODE_MODULES, UUID, Tree, memory, modules, os_release
 
 
 def dpkg_status(packages: str) -> str:
@@ -155,7 +26,7 @@ def dpkg_status(packages: str) -> str:
     return text
 
 
-UBUNTU_ENTRY = """\
+ENTRY = """\
 menuentry '{title}' --class ubuntu --class gnu-linux --class gnu --class os $menuentry_id_option '{id}' {{
 \trecordfail
 \tload_video
@@ -171,7 +42,7 @@ menuentry '{title}' --class ubuntu --class gnu-linux --class gnu --class os $men
 \tinitrd\t/boot/initrd.img-{release}
 }}
 """
-UBUNTU_HEAD = """\
+HEAD = """\
 #
 # DO NOT EDIT THIS FILE
 #
@@ -271,11 +142,11 @@ export linux_gfx_mode
 """
 
 
-def ubuntu_grub(releases: list[str], words: str) -> str:
+def grub(releases: list[str], words: str) -> str:
     """grub.cfg as Ubuntu's grub-mkconfig writes it; the newest release first."""
 
     def entry(title: str, identifier: str, release: str, words: str) -> str:
-        return UBUNTU_ENTRY.format(title=title, id=identifier, uuid=UUID, release=release, words=words)
+        return ENTRY.format(title=title, id=identifier, uuid=UUID, release=release, words=words)
 
     simple = entry("Ubuntu", f"gnulinux-simple-{UUID}", releases[0], f"{words} $vt_handoff")
     menu = ""
@@ -286,10 +157,10 @@ def ubuntu_grub(releases: list[str], words: str) -> str:
         menu += entry(f"{title} (recovery mode)", rescue, release, "recovery nomodeset dis_ucode_ldr")
     submenu = f"submenu 'Advanced options for Ubuntu' $menuentry_id_option 'gnulinux-advanced-{UUID}' {{\n"
     footer = "}\n\n### END /etc/grub.d/10_linux ###\n"
-    return UBUNTU_HEAD + simple + submenu + textwrap.indent(menu, "\t") + footer
+    return HEAD + simple + submenu + textwrap.indent(menu, "\t") + footer
 
 
-def ubuntu(tree: Tree, release: str, build: str, upstream: str, version: str, gcc: str) -> None:
+def running_kernel(tree: Tree, release: str, build: str, upstream: str, version: str, gcc: str) -> None:
     """What runs, in Ubuntu's words. *build*: the kernel's own number and date; *version*: of its package."""
     flavour = release.rpartition("-")[2]
     tree.put("/proc/version", f"Linux version {release} (builder@host) ({gcc}) {build}\n")
@@ -299,7 +170,7 @@ def ubuntu(tree: Tree, release: str, build: str, upstream: str, version: str, gc
     tree.forget("dpkg-query")
 
 
-def ubuntu_boot(tree: Tree, releases: list[str], words: str) -> None:
+def boot(tree: Tree, releases: list[str], words: str) -> None:
     """The kernels on the disk, the first of them the newest."""
     tree.drop("/boot/")
     for number, release in enumerate(releases):
@@ -310,11 +181,11 @@ def ubuntu_boot(tree: Tree, releases: list[str], words: str) -> None:
         tree.exists(f"/lib/modules/{release}")
     tree.notes["listings"]["/boot"].append("grub")
     tree.notes["disks"]["/boot"] = {"total": 63000000000, "free": 41000000000}
-    tree.put("/boot/grub/grub.cfg", ubuntu_grub(releases, words))
+    tree.put("/boot/grub/grub.cfg", grub(releases, words))
     tree.put("/boot/grub/grubenv", f"{'# GRUB Environment Block'}\n".ljust(1024, "#"))
 
 
-def ubuntu_upgrades(tree: Tree) -> None:
+def upgrades(tree: Tree) -> None:
     """unattended-upgrades as it comes with Ubuntu: installed, and on."""
     tree.exists("/usr/bin/unattended-upgrade")
     periodic = ("Update-Package-Lists", "Unattended-Upgrade")
@@ -338,7 +209,7 @@ def ubuntu_upgrades(tree: Tree) -> None:
             tree.drop(f"/etc/systemd/system/{unit}.{kind}")
 
 
-def ubuntu_kernel(release: str, version: str, image: str, source: str, extra: bool = True) -> str:
+def kernel_packages(release: str, version: str, image: str, source: str, extra: bool = True) -> str:
     """The packages of one kernel; *image* and *source* are the source packages."""
     lines = [
         f"linux-image-{release} {version} {image} > kmod, linux-base, linux-modules-{release}",
@@ -363,7 +234,7 @@ makedumpfile 1:1.7.0-1build1 makedumpfile
 """
 
 
-def ubuntu_22_04_incident() -> None:
+def jammy() -> None:
     """The machines of the incident: 5.15.0-91, a reservation that is too small, what other CNIs left."""
     running, older = "5.15.0-91-generic", "5.15.0-88-generic"
     tree = Tree.of("debian-6.1-incident")
@@ -371,7 +242,7 @@ def ubuntu_22_04_incident() -> None:
     words = "quiet splash crashkernel=512M-:192M"
     build = "#101-Ubuntu SMP Tue Nov 14 13:30:08 UTC 2023"
     gcc = "gcc (Ubuntu 11.4.0-1ubuntu1~22.04) 11.4.0, GNU ld (GNU Binutils for Ubuntu) 2.38"
-    ubuntu(tree, running, build, "5.15.131", "5.15.0-91.101", gcc)
+    running_kernel(tree, running, build, "5.15.131", "5.15.0-91.101", gcc)
     tree.put(
         "/etc/os-release",
         os_release(
@@ -385,13 +256,13 @@ def ubuntu_22_04_incident() -> None:
             UBUNTU_CODENAME="jammy",
         ),
     )
-    packages = ubuntu_kernel(older, "5.15.0-88.98", "linux-signed", "linux")
-    packages += ubuntu_kernel(running, "5.15.0-91.101", "linux-signed", "linux")
+    packages = kernel_packages(older, "5.15.0-88.98", "linux-signed", "linux")
+    packages += kernel_packages(running, "5.15.0-91.101", "linux-signed", "linux")
     tree.put("/var/lib/dpkg/status", dpkg_status(packages + JAMMY))
-    ubuntu_boot(tree, [running, older], words)
+    boot(tree, [running, older], words)
     modules(tree, f"{NODE_MODULES} ice bonding nvme nvme_core", {older: ""})
-    ubuntu_upgrades(tree)
-    kdump(tree, running, words, "nousb")
+    upgrades(tree)
+    kdump(tree, running, words, "nousb", 192, 49000000)
     tree.save(
         "ubuntu-22.04-incident",
         """
@@ -410,7 +281,7 @@ def ubuntu_22_04_incident() -> None:
     )
 
 
-def kdump(tree: Tree, release: str, words: str, nousb: str) -> None:
+def kdump(tree: Tree, release: str, words: str, nousb: str, reserved_mib: int, initrd: int) -> None:
     """kdump-tools with its defaults, which lack panic=."""
     line = f"BOOT_IMAGE=/boot/vmlinuz-{release} root=UUID={UUID} ro {words}"
     tree.put("/proc/cmdline", f"{line} vt.handoff=7\n")
@@ -429,13 +300,8 @@ def kdump(tree: Tree, release: str, words: str, nousb: str) -> None:
     )
     tree.put("/etc/default/grub.d/kdump-tools.cfg", dropin)
     tree.notes.setdefault("globs", {})["/etc/default/grub.d/*.cfg"] = ["/etc/default/grub.d/kdump-tools.cfg"]
-    size = 192 << 20
-    tree.put("/sys/kernel/kexec_crash_size", f"{size}\n")
-    tree.put(
-        "/proc/iomem",
-        f"00001000-0009fbff : System RAM\n{0x60000000:08x}-{0x60000000 + size - 1:08x} : Crash kernel\n",
-    )
-    tree.sized("/var/lib/kdump/initrd.img", 29000000)
+    memory(tree, 16, reserved_mib)
+    tree.sized("/var/lib/kdump/initrd.img", initrd)
 
 
 HWE = "6.17.0-38.38~24.04.1"
@@ -450,7 +316,7 @@ makedumpfile 1:1.7.5-1 makedumpfile
 """
 
 
-def ubuntu_24_04() -> None:
+def noble() -> None:
     """The hardware-enablement kernel came with its meta package, without linux-modules-extra, and will boot next."""
     running, newer = "6.8.0-101-generic", "6.17.0-38-generic"
     tree = Tree.of("debian-6.1-clean")
@@ -460,7 +326,7 @@ def ubuntu_24_04() -> None:
     gcc = (
         "x86_64-linux-gnu-gcc-13 (Ubuntu 13.3.0-6ubuntu2~24.04) 13.3.0, GNU ld (GNU Binutils for Ubuntu) 2.42"
     )
-    ubuntu(tree, running, build, "6.8.12", "6.8.0-101.101", gcc)
+    running_kernel(tree, running, build, "6.8.12", "6.8.0-101.101", gcc)
     tree.put(
         "/etc/os-release",
         os_release(
@@ -474,13 +340,13 @@ def ubuntu_24_04() -> None:
             UBUNTU_CODENAME="noble",
         ),
     )
-    packages = ubuntu_kernel(running, "6.8.0-101.101", "linux-signed", "linux")
-    packages += ubuntu_kernel(newer, HWE, "linux-signed-hwe-6.17", "linux-hwe-6.17", extra=False)
+    packages = kernel_packages(running, "6.8.0-101.101", "linux-signed", "linux")
+    packages += kernel_packages(newer, HWE, "linux-signed-hwe-6.17", "linux-hwe-6.17", extra=False)
     tree.put("/var/lib/dpkg/status", dpkg_status(packages + NOBLE))
-    ubuntu_boot(tree, [newer, running], words)
+    boot(tree, [newer, running], words)
     modules(tree, f"{NODE_MODULES} bnxt_en", {newer: "bnxt_en"})
-    ubuntu_upgrades(tree)
-    kdump(tree, running, words, "usbcore.nousb")
+    upgrades(tree)
+    kdump(tree, running, words, "usbcore.nousb", 512, 41000000)
     # netplan(5): what it makes for networkd, and a site that keeps networkd from Cilium's routes.
     tree.put("/run/systemd/network/10-netplan-eth0.network", "[Match]\nName=eth0\n\n[Network]\nDHCP=ipv4\n")
     tree.put(
@@ -496,17 +362,3 @@ def ubuntu_24_04() -> None:
         `linux-meta-hwe-6.17`) that is installed without `linux-modules-extra` and stands first in GRUB's menu.
         """,
     )
-
-
-TREES = (ubuntu_22_04_incident, ubuntu_24_04)
-
-
-def main() -> int:
-    """All of them."""
-    for make in TREES:
-        make()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
