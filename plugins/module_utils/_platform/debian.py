@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Dict, List, Optional, Sequence
 
@@ -48,7 +49,7 @@ _DPKG_STATUS = "/var/lib/dpkg/status"
 _MOST_STATUS_BYTES = 256 << 20
 # Flavours come and go (linux-generic, linux-aws-6.8, linux-image-cloud-amd64 ...): no list of them would stay whole.
 _PATTERNS = ("linux-*", "kdump-tools", "kexec-tools", "makedumpfile")
-_FORMAT = r"${Package}\t${Version}\t${db:Status-Abbrev}\t${source:Package}\t${source:Version}\t${Depends}\n"
+_FIELDS = r"${Package}\t${Version}\t${db:Status-Abbrev}\t${source:Package}\t${source:Version}"
 # kdump-config: KDUMP_CMDLINE_APPEND=${KDUMP_CMDLINE_APPEND:="reset_devices ..."} in every version from 1.6.7 to 1.10.9.
 _DEFAULT_APPEND = re.compile(
     r"^\s*KDUMP_CMDLINE_APPEND=\$\{KDUMP_CMDLINE_APPEND:=\"([^\"$`]*)\"\}", re.MULTILINE
@@ -71,20 +72,13 @@ def packages(host: Host) -> List[Package]:
 
     All of linux-*, since which of them are meta packages only their dependencies tell.
     """
-    argv = ["dpkg-query", "--show", f"--showformat={_FORMAT}", *_PATTERNS]
     try:
-        # 1: a pattern matched nothing (dpkg-query(1), EXIT STATUS).
-        lines = [line.split("\t") for line in host.run(argv, ok=(0, 1)).splitlines()]
+        lines = _query(host, rf"{_FIELDS}\t${{Depends}}\n")
     except Unreadable:
-        # The mounted disk of a dead node: nobody can be asked, but the database is there.
-        if host.live or not host.exists(_DPKG_STATUS):
+        if host.live:
             raise
-        return dpkg.packages(_status(host))
-    return [
-        dpkg.package(name, version, status.strip(), source, source_version, depends)
-        for name, version, status, source, source_version, depends in lines
-        if dpkg.is_known(version, status)
-    ]
+        return _packages_left_behind(host)
+    return [dpkg.package(*line) for line in lines]
 
 
 def kernel_package(release: str) -> str:
@@ -115,6 +109,11 @@ def release_of(package: Package) -> Optional[str]:
 def kernel_packages(_host: Host, packages: Sequence[Package]) -> KernelPackages:
     """What stands in the way of new kernels, and what pulls them in. A pin of apt's preferences is no hold."""
     there = [package for package in packages if package["status"][1:2] not in ("n", "c")]
+    doubtful = [
+        package["name"] for package in there if dpkg.may_lead(package["name"]) and "needs" not in package
+    ]
+    if doubtful:
+        raise Unreadable(f"what {doubtful[0]} depends on is unknown, and so which packages pull in kernels")
     needs = {package["name"]: package["needs"] for package in there if "needs" in package}
     metas: List[MetaPackage] = [
         {
@@ -233,6 +232,31 @@ def reload_capture(host: Host) -> None:
 
 
 # --- pieces ------------------------------------------------------------------------------------------
+
+
+def _query(host: Host, row: str) -> List[List[str]]:
+    """What dpkg-query shows of our packages."""
+    argv = ["dpkg-query", "--show", f"--showformat={row}", *_PATTERNS]
+    # 1: a pattern matched nothing (dpkg-query(1), EXIT STATUS).
+    lines = [line.split("\t") for line in host.run(argv, ok=(0, 1)).splitlines()]
+    return [
+        [name, version, status.strip(), *rest]
+        for name, version, status, *rest in lines
+        if dpkg.is_known(version, status)
+    ]
+
+
+def _packages_left_behind(host: Host) -> List[Package]:
+    """Of a dead node nobody can be asked: its database is read, or what a sosreport shows without dependencies."""
+    there = False
+    with contextlib.suppress(Unreadable):
+        there = host.exists(_DPKG_STATUS)
+    if there:
+        return dpkg.packages(_status(host))
+    return [
+        dpkg.package(name, version, status, source, source_version, None)
+        for name, version, status, source, source_version in _query(host, rf"{_FIELDS}\n")
+    ]
 
 
 def _status(host: Host) -> List[Dict[str, str]]:

@@ -66,8 +66,15 @@ def packages(fields_of: Sequence[Mapping[str, str]]) -> List[Package]:
     return found
 
 
-def package(name: str, version: str, status: str, source: str, source_version: str, depends: str) -> Package:
-    """A package; what it depends on only where it may be a meta package: named after no release."""
+def may_lead(name: str) -> bool:
+    """May this be a meta package? They are named after no release."""
+    return name.startswith("linux-") and not _OF_A_RELEASE.match(name)
+
+
+def package(
+    name: str, version: str, status: str, source: str, source_version: str, depends: Optional[str]
+) -> Package:
+    """A package; what it depends on (None: unknown) only where it may be a meta package."""
     found: Package = {
         "name": name,
         "version": version,
@@ -75,7 +82,7 @@ def package(name: str, version: str, status: str, source: str, source_version: s
         "source_version": source_version,
         "status": status,
     }
-    if name.startswith("linux-") and not _OF_A_RELEASE.match(name):
+    if depends is not None and may_lead(name):
         found["needs"] = names(depends)
     return found
 
