@@ -31,10 +31,11 @@ BARE = ("that", "when", "until", "failed_when", "changed_when")
 
 
 class Example(NamedTuple):
-    """A template, and what the document says of its result."""
+    """A template, what the document says of its result, and the `loop` of its task, which gives it an `item`."""
 
     template: str
     result: Any
+    loop: str | None
 
 
 def examples(text: str) -> list[Example]:
@@ -44,26 +45,36 @@ def examples(text: str) -> list[Example]:
         for number, line in enumerate(text.splitlines())
         if "# =>" in line
     }
-    found, lines = [], []
-    for node, bare in _templates(yaml.compose(text), ""):
+    found = []
+    for node, bare, loop in _templates(yaml.compose(text), "", None):
         template = node.value if not bare else "{{ " + node.value + " }}"
         # A folded value ends at the beginning of the line below it.
         last = node.end_mark.line - (node.end_mark.column == 0)
-        found.append(Example(template, said.pop(last, said.pop(last + 1, UNSAID))))
-        lines.append(last)
+        found.append(Example(template, said.pop(last, said.pop(last + 1, UNSAID)), loop))
     assert not said, f"a result that belongs to no template: {said}"
     return found
 
 
-def _templates(node: yaml.Node | None, key: str) -> Iterator[tuple[yaml.ScalarNode, bool]]:
+def _templates(
+    node: yaml.Node | None, key: str, loop: str | None
+) -> Iterator[tuple[yaml.ScalarNode, bool, str | None]]:
     if isinstance(node, yaml.MappingNode):
+        around = next((value.value for name, value in node.value if name.value == "loop"), loop)
         for name, value in node.value:
-            yield from _templates(value, name.value)
+            yield from _templates(value, name.value, None if name.value == "loop" else around)
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
-            yield from _templates(value, key)
+            yield from _templates(value, key, loop)
     elif isinstance(node, yaml.ScalarNode) and ("{{" in node.value or key in BARE):
-        yield node, "{{" not in node.value
+        yield node, "{{" not in node.value, loop
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What an example calls /srv."""
+    folder = tmp_path_factory.mktemp("srv")
+    (folder / "post-mortem" / "n1").mkdir(parents=True)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -88,13 +99,19 @@ def templar() -> Templar:
 
 
 @pytest.mark.parametrize("sidecar", SIDECARS, ids=lambda path: path.stem)
-def test_every_example_runs_and_gives_what_it_says(sidecar: Path, templar: Templar) -> None:
-    found = examples(yaml.safe_load(sidecar.read_text())["EXAMPLES"])
+def test_every_example_runs_and_gives_what_it_says(sidecar: Path, templar: Templar, folder: Path) -> None:
+    found = examples(yaml.safe_load(sidecar.read_text())["EXAMPLES"].replace("/srv", str(folder)))
     own = [one for one in found if f"fleetops.kernel.{sidecar.stem}" in one.template]
     assert own, "no example uses it"
     for one in found:
-        result = templar.template(trust_as_template(one.template))
-        assert one.result in (UNSAID, result), one.template
+        items = templar.template(trust_as_template(one.loop)) if one.loop else [None]
+        assert items
+        for item in items:
+            with templar.set_temporary_context(
+                available_variables={**templar.available_variables, "item": item}
+            ):
+                result = templar.template(trust_as_template(one.template))
+            assert one.result in (UNSAID, result), one.template
 
 
 @pytest.mark.parametrize("sidecar", SIDECARS, ids=lambda path: path.stem)
@@ -126,12 +143,15 @@ def test_results_belong_to_the_template_before_them() -> None:
         '- debug:\n    msg: "{{ 1 + 1 }}" # => 2\n'
         "- assert:\n    that:\n      - 1 == 2\n      # => false\n      - true\n"
         "- debug:\n    msg: >-\n      {{ [1,\n      2] }}\n    # => [1, 2]\n    other: plain\n"
+        "- debug:\n    msg: '{{ item }}'\n  loop: '{{ [3] }}'\n"
     )
     assert examples(text) == [
-        ("{{ 1 + 1 }}", 2),
-        ("{{ 1 == 2 }}", False),
-        ("{{ true }}", UNSAID),
-        ("{{ [1, 2] }}", [1, 2]),
+        ("{{ 1 + 1 }}", 2, None),
+        ("{{ 1 == 2 }}", False, None),
+        ("{{ true }}", UNSAID, None),
+        ("{{ [1, 2] }}", [1, 2], None),
+        ("{{ item }}", UNSAID, "{{ [3] }}"),
+        ("{{ [3] }}", UNSAID, None),
     ]
 
 
