@@ -12,8 +12,8 @@ from typing import Any, TypedDict
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import crashkernel
-from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kernel as kernel_rules
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Finding, Remedy, Step
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import versions
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.records import Record, natural
 
 # The roles that a playbook imports, in the order of cure: what needs no reboot first, the kernel last.
@@ -125,9 +125,7 @@ def _larger_size(one: str, other: str) -> str:
 
 
 def _newer_release(one: str, other: str) -> str:
-    if kernel_rules.flavour(one) != kernel_rules.flavour(other):
-        raise FleetopsError("kernels of different flavours cannot be compared")
-    return max(one, other, key=kernel_rules.release_key)
+    return one if one == other else versions.kernel_sort([one, other])[-1]
 
 
 def _sooner(one: int, other: int) -> int:

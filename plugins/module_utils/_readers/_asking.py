@@ -26,7 +26,7 @@ class Asking:
             return question(*args)
         except FleetopsError as error:
             self.unknown[path] = error.msg
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             # A source that is not as it was ever seen must not hide what the other sources say.
             self.unknown[path] = f"cannot be understood: {type(error).__name__}: {error}"
         return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kernel as kernel_rules
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
     ActorsFacts,
     Evidence,
@@ -19,7 +19,7 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
     Kured,
     UnattendedUpgrades,
 )
-from ansible_collections.fleetops.kernel.plugins.plugin_utils import readings
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import readings, versions
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings.case import (
     HIGH,
     LOW,
@@ -199,15 +199,11 @@ def _at_risk(name: str, kernel: KernelFacts | None) -> tuple[str, str]:
 
 def _in_order(kernel: KernelFacts | None, running: str | None) -> list[str]:
     """The installed kernels, oldest first; none where they are not all of the running one's kind, with one order."""
-    parsed = kernel_rules.parse_release(running or "")
     releases = [one["release"] for one in (kernel["installed"] if kernel else None) or []]
-    kinds = {
-        (one.flavour, one.scheme) if (one := kernel_rules.parse_release(release)) else None
-        for release in releases
-    }
-    if parsed is None or kinds != {(parsed.flavour, parsed.scheme)} or running not in releases:
+    try:
+        return versions.kernel_sort(releases) if running in releases else []
+    except FleetopsError:
         return []
-    return sorted(releases, key=kernel_rules.release_key)
 
 
 def _kept(order: Sequence[str], booted: str) -> set[str]:
