@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _host, _sos
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
@@ -21,7 +23,7 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import CAPTURE_FILE, Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import sos as rules
 from ansible_collections.fleetops.kernel.plugins.modules import node_facts
-from ansible_collections.fleetops.kernel.plugins.plugin_utils import advisories, records
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import advisories, records, report
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 SOS = FIXTURES / "sos" / "debian-6.1-incident"
@@ -421,3 +423,133 @@ def test_commands_of_a_report_are_named_as_sos_names_their_files() -> None:
     names = {path.name for path in (SOS / "sos_commands").rglob("*")}
     commands = ("dpkg -l", "ip -d address", "ls -lanR /boot", "df -al -x autofs", _sos.PS, _sos.LSMEM)
     assert {rules.file_name(command) for command in commands} <= names
+
+
+PARSERS = (
+    rules.manifest,
+    rules.file_name,
+    rules.forbidden,
+    rules.packages,
+    rules.processes,
+    rules.listing,
+    rules.disks,
+    rules.links,
+    rules.units,
+    rules.unit_files,
+    rules.properties,
+    rules.kdump,
+    rules.memory_blocks,
+    rules.banner,
+    rules.signature,
+    rules.machine,
+    rules.chassis,
+    rules.time,
+)
+OUTPUTS = [
+    path.read_text(errors="replace")[:1500]
+    for path in sorted((SOS / "sos_commands").rglob("*"))
+    if path.is_file()
+]
+
+
+@given(
+    st.one_of(
+        st.text(max_size=200), st.tuples(st.sampled_from(OUTPUTS), st.integers(0, 1500), st.text(max_size=9))
+    )
+)
+def test_what_is_no_output_of_a_command_is_nothing_and_no_error(spoilt: str | tuple[str, int, str]) -> None:
+    """Any text, and the real outputs cut and spoilt anywhere."""
+    text = (
+        spoilt if isinstance(spoilt, str) else spoilt[0][: spoilt[1]] + spoilt[2] + spoilt[0][spoilt[1] + 1 :]
+    )
+    for parser in PARSERS:
+        parser(text)
+
+
+# --- the report ----------------------------------------------------------------------------------------
+
+GOLDEN = """\
+fleetops.kernel assess of what dead nodes left behind: 4 nodes in 1 zone, 2026-11-25 06:00:00Z
+
+n1 (zone_a): if it panicked as it was in its captured tree of 2026-11-24 12:56:21Z, it HANGS,
+    because it has no net.
+n2: if it panicked as it was in its sosreport of 2026-11-24 12:36:46Z, it is UNKNOWN what happens,
+    because it has no net.
+n3: if it panicked as it was in its disk, it is UNKNOWN what happens, because it has no net.
+n4: if it panicked as it was in its folder, it is UNKNOWN what happens, because it could not be
+    read: it is nothing.
+
+n1 (zone_a): debian 12, kernel 6.1.0-47-cloud-amd64
+  read from /srv/dead/n1 (captured tree, 2026-11-24 12:56:21Z)
+
+n2: debian 12, kernel 6.1.0-47-cloud-amd64
+  read from /srv/dead/n2/sosreport-n2-2026-11-24-abcdefg (sosreport, 2026-11-24 12:36:46Z)
+
+n3: unknown system, kernel unknown
+  read from /srv/dead/n3 (disk, nothing in it says when)
+
+COULD NOT BE READ: n4: it is nothing
+On a panic then: 1 HANGS, 3 UNKNOWN.
+NOT CLEAN: 3 of 4 nodes clean, 1 not read; 0 faults and 0 unknowns in all."""
+
+
+def dead(kind: str, root: str, time: str | None, release: str | None, **more: Any) -> Any:
+    distro = {"id": "debian", "version_id": "12"} if release else None
+    return {
+        "zone": "",
+        "facts": {"kernel": {"release": release, "distro": distro}, "kdump": None, "links": None},
+        "findings": [],
+        "on_panic": {"outcome": "unknown", "because": "it has no net", "evidence": []},
+        "unreachable": None,
+        "unreadable": None,
+        "left_behind": {"kind": kind, "root": root, "time": time},
+        "outcome": None,
+        **more,
+    }
+
+
+DEAD = {
+    "n1": dead(
+        "captured tree",
+        "/srv/dead/n1",
+        "2026-11-24T12:56:21Z",
+        "6.1.0-47-cloud-amd64",
+        zone="zone_a",
+        on_panic={"outcome": "hangs", "because": "it has no net", "evidence": []},
+    ),
+    "n2": dead(
+        "sosreport",
+        "/srv/dead/n2/sosreport-n2-2026-11-24-abcdefg",
+        "2026-11-24T12:36:46Z",
+        "6.1.0-47-cloud-amd64",
+    ),
+    "n3": dead("disk", "/srv/dead/n3", None, None),
+    "n4": dead(
+        "folder",
+        "/srv/dead/n4",
+        None,
+        None,
+        facts=None,
+        unreadable="it is nothing",
+        on_panic=records.unlooked(None, "it is nothing"),
+    ),
+}
+
+
+def test_the_report_says_when_a_verdict_holds() -> None:
+    made = report.build("assess", "after", DEAD, time="2026-11-25T06:00:00Z")
+    assert report.render(made) == GOLDEN
+    live = {name: {**record, "left_behind": None} for name, record in DEAD.items()}
+    now = report.render(report.build("assess", "after", live, time="2026-11-25T06:00:00Z"))  # type: ignore[arg-type]
+    assert "n2: if this node panics now, it is UNKNOWN what happens" in now
+    assert "On a panic now: 1 HANGS, 3 UNKNOWN." in now
+    assert "left behind" not in now
+    assert "read from" not in now
+
+
+def test_many_dead_nodes_are_told_in_one_page() -> None:
+    many = {f"n{number}": DEAD["n2"] for number in range(1, 31)}
+    text = report.render(report.build("assess", "after", many, time="2026-11-25T06:00:00Z"))
+    assert "ON A PANIC AS EACH WAS WHEN IT WAS LAST READ" in text
+    assert "UNKNOWN  30 nodes: n[1-30]" in text
+    assert "IF A NODE PANICS NOW" not in text
