@@ -119,10 +119,11 @@ def _metas(packages: Sequence[Package]) -> List[MetaPackage]:
 
 def _locks(host: Host) -> List[str]:
     found = rpm.locked_by_dnf5(host.read_first([VERSIONLOCK_DNF5]) or "")
-    settings = kdump_rules.shell_assignments(host.read_first([VERSIONLOCK_CONF]) or "")
-    if settings.get("enabled", "1").lower() in ("0", "false", "no"):
+    settings = rpm.main_section(host.read_first([VERSIONLOCK_CONF]) or "")
+    if settings.get("enabled", "1").lower() in ("0", "false", "no", "off"):
         return found
-    return [*found, *rpm.locked(host.read_first(VERSIONLOCKS) or "")]
+    paths = [settings["locklist"]] if settings.get("locklist", "").startswith("/") else VERSIONLOCKS
+    return [*found, *rpm.locked(host.read_first(paths) or "")]
 
 
 def prebuilt(packages: Sequence[Package]) -> Dict[str, List[str]]:

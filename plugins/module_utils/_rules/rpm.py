@@ -165,8 +165,8 @@ def locked_by_dnf5(text: str) -> List[str]:
     return re.findall(r"^\s*name\s*=\s*[\"']([^\"'\n]+)[\"']", text, re.MULTILINE)
 
 
-def excluded(text: str) -> List[str]:
-    """The patterns that a dnf.conf keeps out of every transaction. Raises FleetopsError for a file that is none."""
+def main_section(text: str) -> Dict[str, str]:
+    """The settings in ``[main]`` of a file of dnf. Raises FleetopsError for a file that is not in its form."""
     parser = configparser.ConfigParser(
         strict=False, interpolation=None, delimiters=("=",), comment_prefixes=("#", ";")
     )
@@ -174,9 +174,13 @@ def excluded(text: str) -> List[str]:
         parser.read_string(text)
     except configparser.Error as error:
         raise FleetopsError(f"it is not in the form of a dnf.conf: {str(error).splitlines()[0]}") from error
-    if not parser.has_section("main"):
-        return []
-    values = [parser.get("main", key, fallback="") for key in ("exclude", "excludepkgs")]
+    return dict(parser.items("main")) if parser.has_section("main") else {}
+
+
+def excluded(text: str) -> List[str]:
+    """The patterns that a dnf.conf keeps out of every transaction."""
+    settings = main_section(text)
+    values = [settings.get(key, "") for key in ("exclude", "excludepkgs")]
     return [word for value in values for word in re.split(r"[\s,]+", value) if word]
 
 

@@ -52,7 +52,7 @@ _TRIES = re.compile(r"\+(?P<left>\d{1,9})(?:-(?P<done>\d{1,9}))?\.(?:conf|efi)\Z
 _RELEASE_START = r"\d+\.\d+"
 # kernel-install puts it as <token>/<release>/linux or <token>-<release>.efi; others as vmlinuz-<release>.
 _OF_PATH = re.compile(
-    rf"(?:^|/)(?:vmlinu[xz]-(?P<file>\S+)|(?P<folder>{_RELEASE_START}[^/\s]*)/(?:linux|vmlinuz))\Z"
+    rf"(?:^|/)(?:vmlinu[xz]-(?P<file>\d\S*)|(?P<folder>{_RELEASE_START}[^/\s]*)/(?:linux|vmlinuz))\Z"
 )
 _OF_IMAGE = re.compile(
     rf"(?:[0-9a-f]{{32}}-|(?:\S*?-)?)(?P<release>{_RELEASE_START}\.\d+\S*?)(?:\+\d+(?:-\d+)?)?\.efi\Z"

@@ -117,7 +117,7 @@ class Root(Host):
             f"--config={self.root}/etc/dnf/dnf.conf",
             "--releasever=9",
             f"--setopt=reposdir={self.root}/etc/yum.repos.d",
-            f"--setopt=pluginconfpath={self.root}/etc/dnf/plugins",
+            f"--setopt=pluginconfpath={Path(self.root).parent}/plugins",
         ]
 
     def dnf(self, *words: str) -> str:
@@ -166,12 +166,16 @@ def installed(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def settings(root: Path) -> None:
-    """dnf's settings, which know where the system lies."""
-    plugins = root / "etc/dnf/plugins"
-    plugins.mkdir(parents=True, exist_ok=True)
+    """dnf's settings as the system has them, and beside it where a dnf outside of it finds the list of locks."""
+    locks = "etc/dnf/plugins/versionlock.list"
+    for plugins, path in (
+        (root / "etc/dnf/plugins", f"/{locks}"),
+        (root.parent / "plugins", f"{root}/{locks}"),
+    ):
+        plugins.mkdir(parents=True, exist_ok=True)
+        (plugins / "versionlock.conf").write_text(f"[main]\nenabled = 1\nlocklist = {path}\n")
+    (root / locks).write_text("")
     (root / "etc/dnf/dnf.conf").write_text("[main]\ngpgcheck=0\ninstallonly_limit=3\n")
-    (plugins / "versionlock.conf").write_text(f"[main]\nenabled = 1\nlocklist = {plugins}/versionlock.list\n")
-    (plugins / "versionlock.list").write_text("")
 
 
 @pytest.fixture
