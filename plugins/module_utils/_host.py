@@ -86,7 +86,7 @@ class Host:
         if self.kind == CAPTURED:
             self._captured = self._capture_file()
         elif self.kind == SOSREPORT:
-            self._report = _sos.Report(self._text)
+            self._report = _sos.Report(self._text, lambda path: Host.resolve(self, path))
             self._captured = self._report.notes()
 
     def require_a_machine(self) -> None:

@@ -22,12 +22,18 @@ MANIFEST = "/sos_reports/manifest.json"
 LOG = "/sos_logs/sos.log"
 RELEASE = "/proc/sys/kernel/osrelease"
 MEMORY_BLOCKS = "/sys/devices/system/memory"
-# A directory's listing by sos 4.0, and by newer ones.
-LISTINGS = ("ls -lanR {}", "ls -alZR {}")
+# The listing of a directory with all that is below it, by sos 4.0 and by newer ones.
+LISTING = re.compile(r"ls -(?:lanR|alZR) /\S*")
+LISTINGS_OF_BOOT = ("ls -lanR /boot", "ls -alZR /boot")
 PS = "ps axo pid,ppid,user,group,lwp,nlwp,start_time,comm,cgroup"
 LSMEM = "lsmem -a -o RANGE,SIZE,STATE,REMOVABLE,ZONES,NODE,BLOCK"
 # Programs that readers look for, and the package that brings each on Debian and Ubuntu (None: no package does).
-PROGRAMS = {"/usr/sbin/kdump-config": "kdump-tools", "/usr/bin/kdumpctl": None}
+PROGRAMS = {
+    "/usr/sbin/kdump-config": "kdump-tools",
+    "/usr/bin/kdumpctl": None,
+    "/usr/bin/unattended-upgrade": "unattended-upgrades",
+    "/usr/bin/dnf-automatic": "dnf-automatic",
+}
 # Left in containers (systemd src/basic/virt.c, which is what decides on hostnamectl's chassis).
 CONTAINER_MARKS = ("/run/systemd/container", "/.dockerenv", "/run/.containerenv")
 _FIELD = re.compile(r"\$\{([\w:-]+)\}")  # of dpkg-query(1)
@@ -39,11 +45,13 @@ Answer = Dict[str, Any]  # rc, stdout, stderr
 
 
 class Report:
-    """One report. *read* reads a file of the tree, and raises FleetopsError when it cannot."""
+    """One report. *read* reads a file of the tree and raises FleetopsError when it cannot; *resolve* follows links."""
 
-    def __init__(self, read: Callable[[str], str]) -> None:
+    def __init__(self, read: Callable[[str], str], resolve: Callable[[str], str]) -> None:
         self._read = read
         self.manifest = rules.manifest(self._text(MANIFEST) or "")
+        # sos says /lib/systemd/system, which is /usr/lib/systemd/system on most systems.
+        self._whole = {*self.manifest.whole, *map(resolve, self.manifest.whole)}
         self.forbidden = rules.forbidden(self._text(LOG) or "")
 
     def whole(self, path: str) -> bool:
@@ -56,7 +64,7 @@ class Report:
             for tail in ("", "/*")
         ):
             return False
-        return any(path == one or path.startswith(f"{one}/") for one in self.manifest.whole)
+        return any(path == one or path.startswith(f"{one}/") for one in self._whole)
 
     def notes(self) -> Dict[str, Any]:
         """What the commands tell of files, in the shape of a capture file (see `_host`)."""
@@ -75,12 +83,7 @@ class Report:
         self._memory(notes)
         self._programs(notes)
         self._kdump(notes)
-        for command in LISTINGS:
-            for folder, names in rules.listing(self.output("boot", command.format("/boot")) or "").items():
-                notes["listings"][folder] = sorted(names)
-                notes["sizes"].update(
-                    {f"{folder}/{name}": size for name, size in names.items() if size is not None}
-                )
+        self._listings(notes)
         if rules.chassis(self.output("host", "hostnamectl status") or "") not in (None, "container"):
             notes["missing"] += CONTAINER_MARKS
         for where, (total, free) in rules.disks(self.output("filesys", "df -al -x autofs") or "").items():
@@ -152,6 +155,14 @@ class Report:
         there = {package.name for package in packages if package.status[1] == "i"}
         for program, package in PROGRAMS.items():
             notes["exists" if package in there else "missing"].append(program)
+
+    def _listings(self, notes: Dict[str, Any]) -> None:
+        for command in [*filter(LISTING.fullmatch, self.manifest.commands)] or LISTINGS_OF_BOOT:
+            for folder, names in rules.listing(self.output("boot", command) or "").items():
+                notes["listings"][folder] = sorted(names)
+                notes["sizes"].update(
+                    {f"{folder}/{name}": size for name, size in names.items() if size is not None}
+                )
 
     def _kdump(self, notes: Dict[str, Any]) -> None:
         shown = rules.kdump(self.output("kdump", "kdump-config show") or "")

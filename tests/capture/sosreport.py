@@ -30,6 +30,11 @@ class Watching(Host):
         self.paths.add(path)
         return super()._real(path, follow_last)
 
+    @property
+    def whole(self) -> list[str]:
+        """What the report says that it holds whole."""
+        return [] if self._report is None else self._report.manifest.whole
+
     def run(self, argv: Sequence[str], ok: Sequence[int] = (0,), env: dict[str, str] | None = None) -> str:
         self.asked.update(argv[1:])
         return super().run(argv, ok, env)
@@ -93,6 +98,7 @@ def main() -> int:
     host = Watching(str(options.report.resolve()))
     if host.kind != SOSREPORT:
         parser.error(f"{options.report} is no unpacked sosreport")
+    host.paths -= {*host.whole}  # it only asked where these lead
     before = node_facts.run(host, {"gather_subset": ["all"]}).returned["ansible_facts"]
     root = Path(host.root)
     files = {place for path in host.paths for place in steps(root, path)}

@@ -105,7 +105,7 @@ def listing(text: str) -> Dict[str, Dict[str, Optional[int]]]:
     )
     for line in text.splitlines():
         if line.startswith("/") and line.endswith(":"):
-            here = found.setdefault(line[:-1], {})
+            here = found.setdefault(line[:-1].rstrip("/") or "/", {})
             continue
         entry = row.match(line)
         if entry and here is not None and entry.group(3) not in (".", ".."):
