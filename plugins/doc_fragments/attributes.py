@@ -30,9 +30,9 @@ attributes:
 options:
   root:
     description:
-      - Read below this directory instead of the running machine. A captured tree, or the mounted disk of a machine
-        that does not boot any more.
-      - What only a running machine can tell is unknown then.
+      - Read below this directory instead of the running machine. A captured tree, an unpacked sosreport, or the mounted
+        disk of a machine that does not boot any more. A directory that is none of them is an error.
+      - What is not in it is unknown, and above all what only a running machine can tell.
     type: path
 attributes:
   check_mode:

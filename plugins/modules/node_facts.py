@@ -48,10 +48,11 @@ EXAMPLES = r"""
   fleetops.kernel.node_facts:
     gather_subset: ["!links"]
 
-- name: Read the kernels on the disk of a dead machine
+- name: Read the kernels on the disk of a dead machine, on the controller
   fleetops.kernel.node_facts:
     gather_subset: [kernel]
     root: /mnt
+  delegate_to: localhost
   register: look
 """
 
