@@ -24,8 +24,8 @@ commands, what is in a directory and was left out, free space) stands in ``<root
 A path that is not there was not there on a live machine only. Elsewhere it is `Missing` where that is proved, and
 `Unreadable` else (:meth:`Host._doubt`):
 
-- captured: it is listed under ``missing``, or a directory that was listed does not have it. An older capture file, or
-  one that a person wrote, has no ``missing``: then what is not there was not there.
+- captured: it is listed under ``missing``, or a directory that was listed, or a pattern that was asked for, lacks it.
+  An older capture file, or one that a person wrote, has no ``missing``: then what is not there was not there.
 - sosreport: the report's own manifest says that the directory was copied whole, or a command in the report shows it.
 - disk: all of it was mounted: neither /proc and its like, nor the mount points of its fstab that are empty.
 """
@@ -34,6 +34,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fnmatch
 import glob as _glob
 import io
 import json
@@ -493,6 +494,13 @@ class Host:
             if os.path.isfile(os.path.join(self.root, parent[1:])):
                 return True
             here = parent
+        for pattern, found in self._captured.get("globs", {}).items():
+            if (
+                path.count("/") == pattern.count("/")
+                and fnmatch.fnmatchcase(path, pattern)
+                and path not in found
+            ):
+                return True
         return self._report is not None and self._report.whole(path)
 
     def _doubt_of_disk(self, path: str) -> Optional[str]:

@@ -193,10 +193,11 @@ def test_a_capture_knows_what_it_looked_for(tmp_path: Path) -> None:
         "/var/crash/kexec_cmd",
         "/boot/vmlinuz-1",
         "/proc/77/comm",
+        "/etc/default/grub.d/x.cfg",
     ):
         assert absent(host, path) is True, path
     assert absent(host, "/etc/os-release/below") is True  # below a file there is nothing
-    for path in ("/etc/default/grub", "/proc/version", "/boot/grub/grubenv", "/var/lib/dkms"):
+    for path in ("/etc/default/grub", "/proc/version", "/boot/grub/grubenv", "/etc/default/grub.d/x.conf"):
         assert absent(host, path) is None, path
     assert host.glob("/etc/default/grub.d/*.cfg") == []
     with pytest.raises(Unreadable, match="'/etc' was not captured"):
