@@ -15,7 +15,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV ANSIBLE_CONFIG ANSIBLE_COLLECTIONS_PA
 
 LAB := $(or $(PYTHON),python3) tests/lab
 # Debian packages of the tools that unit tests ask: whether our orders are theirs, and what they say of real packages.
-JUDGES := rpm dnf dnf-plugins-core createrepo-c linux-base
+JUDGES := rpm dnf dnf-plugins-core createrepo-c linux-base grub-pc-bin qemu-system-x86
 # What `make test` runs, in this order. A word with a colon is `make target SCENARIO=name`.
 STAGES ?= setup unit lint build sanity docs molecule:incident
 

@@ -402,7 +402,7 @@ class _Runner:
         # A word without quotes that comes to nothing is no word.
         known = [value for word, value in zip(part, values) if value or "'" in word or '"' in word]
         if len(known) < 2:
-            return bool(known and known[0])
+            return not known or bool(known[0])  # `[ ]` is true to GRUB
         if len(known) == 2 and known[0] in ("-n", "-z"):
             return bool(known[1]) == (known[0] == "-n")
         if len(known) == 3 and known[1] in ("=", "=="):
