@@ -132,7 +132,7 @@ def kernel_packages(_host: Host, packages: Sequence[Package]) -> KernelPackages:
         "held": sorted(package["name"] for package in ours if package["status"].startswith("h")),
         # dpkg's second letter: i is whole, n and c are gone; the third: R, it has to be installed again.
         "broken": [
-            package
+            dpkg.without_needs(package)
             for package in ours
             if package["status"][1:2] not in ("i", "n", "c") or package["status"][2:] == "R"
         ],

@@ -87,6 +87,13 @@ def package(
     return found
 
 
+def without_needs(one: Package) -> Package:
+    """A package as it is shown."""
+    shown = one.copy()
+    shown.pop("needs", None)
+    return shown
+
+
 def is_known(version: str, want: str) -> bool:
     """Is a package more than a name? One that is not there can be held nevertheless, and then is not installed."""
     return bool(version) or want.startswith("h")

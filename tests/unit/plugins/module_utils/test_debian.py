@@ -71,8 +71,11 @@ def test_packages_of_a_real_machine() -> None:
     assert found["kdump-tools"]["source"] == "kdump-tools"
 
 
-def test_a_machine_without_any_of_them_has_no_packages() -> None:
-    assert debian.packages(Host(str(FIXTURES / "debian-6.18-no-kdump"))) == []
+def test_a_machine_without_a_kernel_package_has_none() -> None:
+    host = Host(str(FIXTURES / "debian-6.18-no-kdump"))
+    packages = debian.packages(host)
+    assert [package for package in packages if debian.release_of(package)] == []
+    assert dict(debian.kernel_packages(host, packages)) == {"held": [], "broken": [], "metas": []}
 
 
 STATUS = """\
@@ -325,7 +328,8 @@ def test_broken(tmp_path: Path, name: str, state: str, status: str) -> None:
         tmp_path,
         (f"Package: {name}\nStatus: install ok installed", f"Package: {name}\nStatus: install {state}"),
     )
-    assert [(package["name"], package["status"]) for package in kernels(host)["broken"]] == [(name, status)]
+    (broken,) = kernels(host)["broken"]
+    assert (broken["name"], broken["status"], "needs" in broken) == (name, status, False)
     assert kernels(host)["held"] == []
 
 
@@ -430,7 +434,7 @@ def rewrite(root: Path, path: str, *changes: tuple[str, str]) -> None:
 def note(root: Path, kind: str, path: str) -> None:
     """Add a path to the notes of a captured tree."""
     notes = json.loads((root / CAPTURE_FILE).read_text())
-    notes[kind].append(path)
+    notes.setdefault(kind, []).append(path)
     (root / CAPTURE_FILE).write_text(json.dumps(notes))
 
 
@@ -536,6 +540,7 @@ def test_the_words_of_the_site() -> None:
 def test_an_empty_word_list_is_the_default_to_the_shell(tmp_path: Path, text: str | None) -> None:
     root = copy("debian-6.1-incident", tmp_path)
     (root / "etc/default/kdump-tools").unlink()
+    note(root, "missing", "/etc/default/kdump-tools")
     if text is not None:
         (root / "etc/default/kdump-tools").write_text(text)
     assert debian.kdump_append(Host(str(root))) == DEFAULT_WORDS
