@@ -80,6 +80,8 @@ class Tree:
 
 
 CLOUD = Machine()
+BULLSEYE = Machine("bullseye")
+TRIXIE = Machine("trixie", crashkernel="288M")  # what its larger initrd surely fits into
 TREES = (
     Tree("debian-6.1-clean", CLOUD, (plant.PANIC_WORD,)),
     Tree("debian-6.1-dumps", CLOUD, (plant.PANIC_WORD, dumps)),
@@ -97,10 +99,10 @@ TREES = (
     Tree("debian-6.1-cilium-networkd", CLOUD, (plant.PANIC_WORD, plant.CILIUM)),
     Tree("debian-6.1-kured", CLOUD, (plant.PANIC_WORD, plant.KURED)),
     # Other releases of Debian, with nothing wrong: first the old kernel alone, then the new one beside it.
-    Tree("debian-5.10-clean", Machine("bullseye"), (plant.PANIC_WORD,)),
-    Tree("debian-5.10-new", Machine("bullseye"), (plant.PANIC_WORD, plant.new_kernel, reboot)),
-    Tree("debian-6.12-clean", Machine("trixie"), (plant.PANIC_WORD,)),
-    Tree("debian-6.12-new", Machine("trixie"), (plant.PANIC_WORD, plant.new_kernel, reboot)),
+    Tree("debian-5.10-clean", BULLSEYE, (plant.PANIC_WORD,)),
+    Tree("debian-5.10-new", BULLSEYE, (plant.PANIC_WORD, plant.new_kernel, reboot)),
+    Tree("debian-6.12-clean", TRIXIE, (plant.PANIC_WORD,)),
+    Tree("debian-6.12-new", TRIXIE, (plant.PANIC_WORD, plant.new_kernel, reboot)),
 )
 
 

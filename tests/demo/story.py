@@ -30,7 +30,8 @@ SNAPSHOT = "incident"
 TOO_SMALL = "80M"
 STALE = ("kube-ipvs0", "flannel.1")
 # As kube-proxy and flannel leave them: the first DOWN with service addresses, the second UP with the node's pod net;
-# and a kubelet's folder with its usual mode, in which Cilium runs and neither of the two.
+# and a kubelet's folder with its usual mode, in which Cilium runs and neither of the two. networkd, which the lab's
+# machines have, is told to leave Cilium's routes alone.
 PLANT = """
 set -e
 modprobe -a dummy vxlan
@@ -41,6 +42,9 @@ ip link add flannel.1 type vxlan id 1 local 10.0.2.15 dev eth0 dstport 8472 nole
 ip addr add 10.244.1.0/32 dev flannel.1
 ip link set flannel.1 up
 install -d -m 0750 /var/lib/kubelet /var/lib/kubelet/pods
+networkd=/etc/systemd/networkd.conf.d
+install -d $networkd
+printf '[Network]\\nManageForeignRoutes=no\\nManageForeignRoutingPolicyRules=no\\n' > $networkd/cilium.conf
 install -d -m 0750 /var/lib/kubelet/pods/7b0e6c5e-0000-4000-8000-000000000001/containers/cilium-agent
 """
 

@@ -78,6 +78,15 @@ new=$(ls /boot | sed -n 's/^vmlinuz-//p' | sort -V | tail -n 1)
 rm /lib/modules/$new/kernel/drivers/net/dummy.ko*
 depmod "$new"
 """
+# As DKMS lays out a module that it has installed for the running kernel alone.
+DKMS = """
+set -e
+k=$(uname -r); d=/var/lib/dkms/sample
+mkdir -p /usr/src/sample-1.0 $d/1.0/$k/x86_64/module /lib/modules/$k/updates/dkms
+ln -s /usr/src/sample-1.0 $d/1.0/source
+ln -s 1.0/$k/x86_64 $d/kernel-$k-x86_64
+touch $d/1.0/$k/x86_64/module/sample.ko /lib/modules/$k/updates/dkms/sample.ko
+"""
 
 
 def new_kernel(node: Node, *, code: int = 0) -> None:
@@ -98,14 +107,18 @@ def half_configured(node: Node) -> None:
 
 # --- who else acts on the node -----------------------------------------------------------------------
 
-AUTO_REBOOT = r"""
+UPGRADES_ON = r"""
 set -e
-echo 'Unattended-Upgrade::Automatic-Reboot "true";' > /etc/apt/apt.conf.d/52reboot
 printf 'APT::Periodic::Update-Package-Lists "1";\nAPT::Periodic::Unattended-Upgrade "1";\n' \
     > /etc/apt/apt.conf.d/20auto-upgrades
 systemctl unmask apt-daily.timer apt-daily-upgrade.timer apt-daily.service apt-daily-upgrade.service
-systemctl enable --now apt-daily.timer apt-daily-upgrade.timer
+systemctl enable apt-daily.timer apt-daily-upgrade.timer
 """
+AUTO_REBOOT = r"""
+printf 'Unattended-Upgrade::Automatic-Reboot "true";\nUnattended-Upgrade::Remove-Unused-Kernel-Packages "false";\n' \
+    > /etc/apt/apt.conf.d/52reboot
+"""
+# networkd with its defaults, and a link of Cilium's.
 CILIUM = "modprobe dummy && ip link add cilium_host type dummy && ip link set cilium_host up"
 # kured as a node sees it: a process with its options, and the file that it looks for.
 KURED = """
@@ -118,7 +131,7 @@ echo "linux-image-$(uname -r)" > /run/reboot-required.pkgs
 
 
 def unattended_upgrades(node: Node) -> None:
-    """The real package, set to reboot. The lab's repository does not have it: it goes in by ssh."""
+    """The real package, on and at its defaults. The lab's repository does not have it: it goes in by ssh."""
     source = apt(SUITES[node.lab.manifest()["suite"]])
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "partial").mkdir()
@@ -138,4 +151,4 @@ def unattended_upgrades(node: Node) -> None:
     )
     if done.returncode != 0:
         raise LabError("unattended-upgrades could not be installed", done.stderr.decode(errors="replace"))
-    node.ssh(AUTO_REBOOT)
+    node.ssh(UPGRADES_ON)
