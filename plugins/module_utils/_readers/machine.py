@@ -55,10 +55,10 @@ def _drivers(shared: Shared) -> List[str]:
     """A driver's folder names the devices that are bound to it: a listing for each driver, none for each device."""
     host = shared.host
     found = set()
-    there = host.listdir("/sys/bus")
-    for bus in proc.BUSES:
-        if bus not in there:
-            continue
+    there = set(proc.BUSES).intersection(host.listdir("/sys/bus"))
+    if not there:
+        raise Unreadable(f"'/sys/bus' has none of {', '.join(proc.BUSES)}")
+    for bus in sorted(there):
         for driver in host.listdir(f"/sys/bus/{bus}/drivers"):
             try:
                 devices = host.listdir(f"/sys/bus/{bus}/drivers/{driver}")

@@ -172,7 +172,7 @@ def _level(
     script: Sequence[Statement], parent: Optional[Node], files: Files, blscfg: Sequence[Node]
 ) -> List[Node]:
     found: List[Node] = []
-    for command in _commands(script, files, 0):
+    for command in _commands(script, files):
         name = command.words[0] if command.words else ""
         if name in ("menuentry", "submenu"):
             found.append(_node(command, parent, files))
@@ -181,14 +181,15 @@ def _level(
     return found
 
 
-def _commands(script: Sequence[Statement], files: Files, depth: int) -> Iterator[Command]:
-    """The commands, and those of the files that they take in."""
+def _commands(script: Sequence[Statement], files: Files) -> Iterator[Command]:
+    """The commands, and those of the files that they take in; a file that takes in itself is taken in once."""
     for command in grubscript.walk(script):
         yield command
         if command.words[:1] == ["source"] and len(command.words) > 1:
-            text = files.get(grubscript.file_name(command.words[1]))
-            if text is not None and depth < grubscript.MOST_NESTED:
-                yield from _commands(grubscript.parse(text), files, depth + 1)
+            name = grubscript.file_name(command.words[1])
+            text = files.get(name)
+            if text is not None:
+                yield from _commands(grubscript.parse(text), {**files, name: None})
 
 
 def _node(command: Command, parent: Optional[Node], files: Files) -> Node:

@@ -19,6 +19,7 @@ MOST_CHARACTERS = 8 << 20  # a menu of a thousand kernels has less
 MOST_NESTED = 40  # real ones nest five deep
 MOST_BRANCHES = 100
 MOST_STEPS = 1_000_000  # commands that are run, functions included
+MOST_VALUE = 1 << 16  # characters of variables in a word
 
 
 class Command(NamedTuple):
@@ -207,6 +208,7 @@ def walk(statements: Sequence[Statement]) -> Iterator[Command]:
 def expand(word: str, variables: Mapping[str, Optional[str]]) -> Optional[str]:
     """What GRUB makes of a word; None when a variable in it is not known."""
     parts: List[str] = []
+    size = 0
     for piece in _PIECES.finditer(word):
         if piece.group("single") is not None or piece.group("escaped") is not None:
             parts.append(_text(piece))
@@ -216,6 +218,9 @@ def expand(word: str, variables: Mapping[str, Optional[str]]) -> Optional[str]:
             value = _value(found.group("braced") or found.group("name") or "", variables)
             if value is None:
                 return None
+            size += len(value)
+            if size > MOST_VALUE:  # a value can hold others twice, again and again
+                raise FleetopsError(f"a value has more than {MOST_VALUE} characters")
             parts += [text[done : found.start()], value]
             done = found.end()
         parts.append(text[done:])
@@ -260,9 +265,9 @@ class _Runner:
 
     def run(self, statements: Sequence[Statement]) -> None:
         self.depth += 1
-        self.steps += len(statements)
-        if self.depth > 2 * MOST_NESTED or self.steps > MOST_STEPS:
+        if self.depth > 2 * MOST_NESTED:
             raise FleetopsError("its functions call each other without end")
+        self.spend(len(statements))
         for statement in statements:
             if isinstance(statement, Command):
                 self.command(statement)
@@ -271,6 +276,11 @@ class _Runner:
             else:
                 self.branches(statement.branches)
         self.depth -= 1
+
+    def spend(self, steps: int) -> None:
+        self.steps += steps
+        if self.steps > MOST_STEPS:
+            raise FleetopsError(f"it takes more than {MOST_STEPS} steps to follow")
 
     def branches(self, branches: Sequence[Tuple[List[Statement], List[Statement]]]) -> None:
         for number, (condition, body) in enumerate(branches):
@@ -286,6 +296,7 @@ class _Runner:
         self, body: Sequence[Statement], others: Sequence[Tuple[List[Statement], List[Statement]]]
     ) -> None:
         """One of two ways is gone, and it cannot be told which: where they differ, nothing is known."""
+        self.spend(len(self.values))  # each of them is copied, and compared below
         before = dict(self.values), dict(self.written)
         self.run(body)
         one = self.values, self.written
@@ -366,19 +377,21 @@ class _Runner:
         """What the last command of a condition answers; None when only GRUB can tell."""
         self.run(condition[:-1])
         last = condition[-1]
-        if not isinstance(last, Command) or not last.words:
+        if not isinstance(last, Command):
             return None
-        name, *rest = last.words
-        if name == "!" and rest:
-            answer = self.holds([Command(rest, last.line, None)])
-            return None if answer is None else not answer
+        turns, words_left = _turned(last.words)
+        answer = self.answers(last._replace(words=words_left)) if words_left else None
+        return None if answer is None else answer != turns
+
+    def answers(self, command: Command) -> Optional[bool]:
+        name, *rest = command.words
         if name in ("true", "false"):
             return name == "true"
         if name == "test":
             return self.test(rest)
         if name == "[" and rest and rest[-1] == "]":
             return self.test(rest[:-1])
-        self.command(last)
+        self.command(command)
         return None
 
     def test(self, expression: Sequence[str]) -> Optional[bool]:
@@ -390,9 +403,12 @@ class _Runner:
         return True if True in either else None if None in either else False
 
     def single(self, part: Sequence[str]) -> Optional[bool]:
-        if part and part[0] == "!":
-            answer = self.single(part[1:])
-            return None if answer is None else not answer
+        turns, part = _turned(part)
+        answer = self.plain(part)
+        return None if answer is None else answer != turns
+
+    def plain(self, part: Sequence[str]) -> Optional[bool]:
+        """A single test without a ``!`` before it."""
         if len(part) == 2 and part[0] in ("-f", "-e", "-s"):
             name = file_name(part[1])
             return bool(self.files[name]) if name in self.files else None
@@ -413,6 +429,14 @@ class _Runner:
 
 
 _CHANGES_ITS_WORDS = ("read", "increment", "decrement")
+
+
+def _turned(words_of_it: Sequence[str]) -> Tuple[bool, List[str]]:
+    """(whether the ``!`` before it turn it round, what is behind them)"""
+    turns = 0
+    while turns < len(words_of_it) and words_of_it[turns] == "!":
+        turns += 1
+    return turns % 2 == 1, list(words_of_it[turns:])
 
 
 def _split(expression: Sequence[str], separator: str) -> List[List[str]]:

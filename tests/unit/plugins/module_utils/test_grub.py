@@ -470,3 +470,34 @@ def test_environment() -> None:
     assert grub.environment("# GRUB Environment Block\na=1\\\n2\nb=3\n") == {"a": "1\n2", "b": "3"}
     # GRUB takes no other file for one
     assert grub.environment("saved_entry=a\n") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("set a=aa\n" + "set a=$a$a\n" * 40, "a value has more than"),
+        ("set a=aa\n" + "set a=$a$a\n" * 14 + "set b=" + "$a" * 100_000 + "\n", "a value has more than"),
+        (
+            "".join(f"set a{i}=1\n" for i in range(4000)) + "if $x; then set b=1; fi\n" * 4000,
+            "steps to follow",
+        ),
+    ],
+)
+def test_what_grows_without_end_is_refused(text: str, says: str) -> None:
+    with pytest.raises(FleetopsError, match=says):
+        grub.variables(text, {})
+
+
+@pytest.mark.parametrize(("turns", "wanted"), [(5000, "1"), (5001, "2")])
+@pytest.mark.parametrize("condition", ["test {}a", "{}true", "[ {}a ]"])
+def test_any_number_of_turns_is_counted(condition: str, turns: int, wanted: str) -> None:
+    condition = condition.format("! " * turns)
+    found = grub.variables(f"if {condition}; then\nset a=1\nelse\nset a=2\nfi\n", {})
+    assert found.values["a"] == wanted
+
+
+def test_a_file_that_takes_in_itself_is_taken_in_once() -> None:
+    entry = "menuentry 'own' { linux /vmlinuz-1 }\n"
+    files = {"custom.cfg": entry + "source $prefix/custom.cfg\n" * 2}
+    found = grub.menu("source $prefix/custom.cfg\n", files)
+    assert [node.title for node in found] == ["own"]
