@@ -42,7 +42,7 @@ class Distro(TypedDict):
 
 
 class _Told(TypedDict, total=False):
-    release: str  # there when a package of a kernel image (rpm's kernel-core) is not named after what it brings
+    release: str  # there when the package of a kernel image is not named after it (rpm: kernel-core)
     needs: List[str]  # there when it may be a meta package: the names that it depends on
 
 

@@ -68,7 +68,7 @@ left_behind:
       sample: sosreport
     root:
       description: Where it lies.
-      type: path
+      type: str
       sample: /srv/post-mortem/node-a1/sosreport-node-a1-2026-11-24-abcdefg
     time:
       description: The last moment that it tells of, in UTC. Null when nothing in it says so.

@@ -9,6 +9,7 @@ The menu stands in grub.cfg, or there the command ``blscfg`` stands for files th
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, TypedDict
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
@@ -73,7 +74,7 @@ _HOLDS_LEAST = ("id", "title", "first", "position")
 _ENVIRONMENT_HEAD = "# GRUB Environment Block\n"  # GRUB takes no other file for an environment
 _ASSIGNMENT = re.compile(r"^(?P<name>[^#=\n][^=\n]*)=(?P<value>(?:[^\\\n]|\\[\s\S])*)$", re.MULTILINE)
 CUSTOM = "custom.cfg"  # what 41_custom takes in, beside grub.cfg
-ALONE: Files = {CUSTOM: None}
+ALONE: Files = MappingProxyType({CUSTOM: None})
 
 
 def menu(text: str, files: Files = ALONE, blscfg: Sequence[Node] = ()) -> List[Node]:

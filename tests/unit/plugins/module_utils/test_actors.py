@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import CAPTURE_FILE, Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._readers import actors
 
-Files = dict[str, str | None]
+Files = dict[str, Any]  # None: there is no such file
 Facts = dict[str, Any]
 Read = Callable[..., Facts]
 

@@ -189,8 +189,8 @@ def test_what_was_tried_in_vain_comes_last() -> None:
     ],
 )
 def test_versions(one: str, other: str, result: int) -> None:
-    assert systemd_boot.compare_versions(one, other) == result
-    assert systemd_boot.compare_versions(other, one) == -result
+    for left, right, wanted in ((one, other, result), (other, one, -result)):
+        assert systemd_boot.compare_versions(left, right) == wanted
 
 
 # --- the choice --------------------------------------------------------------------------------------
