@@ -22,12 +22,17 @@ from ansible_collections.fleetops.kernel.plugins.plugin_utils import readings, v
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.versions import Range
 
 SILENT, AFFECTED, OK, UNKNOWN = "silent", "affected", "ok", "unknown"
+# Of advisories and of findings, worst first. What cannot be told weighs as much as if it were so.
+SEVERITIES = ("critical", "high", "medium", "low")
 # Red Hat and those like it have no mark for the kernel that is no variant.
 PLAIN = "plain"
 
 
 class Subject(TypedDict):
-    """What tells a kernel from others. ``version`` is that of its package; null means unknown."""
+    """What tells a kernel from others; null means unknown.
+
+    ``version`` is that of its package, ``distro`` the ID of os-release in lower case: openEuler alone has another.
+    """
 
     distro: str | None
     codename: str | None
@@ -38,7 +43,10 @@ class Subject(TypedDict):
 
 
 class Affects(TypedDict):
-    """One row of kernels: all that is not null must fit. ``releases`` are globs, ``flavours`` exact."""
+    """One row of kernels: all that is not null must fit. ``releases`` are globs, ``flavours`` exact.
+
+    ``perhaps``: versions of which no source tells whether they have it.
+    """
 
     distro: list[str]
     codename: str | None
@@ -46,6 +54,7 @@ class Affects(TypedDict):
     flavours: list[str] | None
     releases: list[str] | None
     versions: str | None
+    perhaps: str | None
 
 
 class Condition(TypedDict):
@@ -105,12 +114,17 @@ class Advisory(TypedDict):
 
 
 class Answer(NamedTuple):
-    """What an advisory says. ``row`` names the kernel; ``unmet`` and ``assumed`` are conditions in words."""
+    """What an advisory says. ``row`` names the kernel; ``unmet`` and ``assumed`` are conditions in words.
+
+    ``doubt``: why it is unknown, where it is not for a fact that could not be read; ``unsourced``: no source tells.
+    """
 
     status: str
     row: Affects | None = None
     unmet: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
+    doubt: str = ""
+    unsourced: bool = False
 
 
 class _Kind(NamedTuple):
@@ -136,7 +150,7 @@ def subject_of(kernel: KernelFacts) -> Subject:
     """The running kernel. ``package.version`` of the facts is the version that runs, not the newest on the disk."""
     distro, package, release = kernel["distro"], kernel["package"], kernel["release"]
     return {
-        "distro": distro["id"] if distro else None,
+        "distro": distro["id"].lower() if distro else None,
         "codename": distro["codename"] if distro else None,
         "source": source_of(package["source"]) if package and package["source"] else None,
         "version": package["version"] if package else None,
@@ -186,8 +200,9 @@ def plain_name(key: str, value: str | bool) -> str | bool:
     return value.replace("-", "_") if key in ("module", "driver") and isinstance(value, str) else value
 
 
-def judge(advisory: Advisory, subject: Subject, node: Traits = NOTHING_KNOWN) -> Answer:
-    """What an advisory says of a kernel on a node."""
+def judge(advisory: Advisory, subject: Subject, node: Traits | None = None) -> Answer:
+    """What an advisory says of a kernel on a node; without *node*, on one of which nothing is known."""
+    node = node or NOTHING_KNOWN
     verdicts = [(_row(row, subject), row) for row in advisory["affects"]]
     status, row = next(
         ((status, row) for wanted in (AFFECTED, UNKNOWN, OK) for status, row in verdicts if status == wanted),
@@ -200,12 +215,24 @@ def judge(advisory: Advisory, subject: Subject, node: Traits = NOTHING_KNOWN) ->
     if unmet:
         return Answer(OK, row, unmet)
     assumed = tuple(_assumed(condition, node) for condition, answer in met if answer is None)
-    return Answer(status, row if status == AFFECTED else None, (), assumed)
+    if status == AFFECTED:
+        return Answer(status, row, (), assumed)
+    doubt, unsourced = _doubt(row, subject) if row else ("", False)
+    return Answer(status, None, (), assumed, doubt, unsourced)
 
 
-def say(advisory: Advisory, subject: Subject, node: Traits = NOTHING_KNOWN) -> str:
+def say(advisory: Advisory, subject: Subject, node: Traits | None = None) -> str:
     """What an advisory says of a kernel: silent, affected, ok or unknown."""
     return judge(advisory, subject, node).status
+
+
+def speaks_of(advisories: Iterable[Advisory], subject: Subject) -> bool:
+    """Has any advisory a row for kernels of this source package in this release of the distribution?"""
+    return any(
+        _scope({**row, "flavours": None}, subject) is not False
+        for advisory in advisories
+        for row in advisory["affects"]
+    )
 
 
 def rows_for(advisory: Advisory, subject: Subject) -> Iterable[Affects]:
@@ -281,17 +308,39 @@ def _assumed(condition: Condition, node: Traits) -> str:
     return f"whether {words(condition, True)} ({node['why'].get(condition['key'], 'it was not read')})"
 
 
-def _row(row: Affects, subject: Subject) -> str:
-    scope = _all(
+def _scope(row: Affects, subject: Subject) -> bool | None:
+    """Is it a kernel of the row's kind, whatever its release and version are?"""
+    return _all(
         _equal(subject["distro"], row["distro"]),
         _equal(subject["codename"], [row["codename"]] if row["codename"] else None),
         _equal(subject["source"], [row["source"]] if row["source"] else None),
         _equal(subject["flavour"], row["flavours"]),
     )
+
+
+def _row(row: Affects, subject: Subject) -> str:
+    scope = _scope(row, subject)
     if scope is False:
         return SILENT
-    hit = _all(scope, _glob(subject["release"], row["releases"]), _in(subject, row))
+    scope = _all(scope, _glob(subject["release"], row["releases"]))
+    hit = _all(scope, _in(row["versions"], subject, row))
+    if hit is False and row["perhaps"]:
+        return OK if _all(scope, _in(row["perhaps"], subject, row)) is False else UNKNOWN
     return UNKNOWN if hit is None else AFFECTED if hit else OK
+
+
+def _doubt(row: Affects, subject: Subject) -> tuple[str, bool]:
+    """(why, whether no source tells) of a row that cannot tell; ('', False): for a fact that was not read."""
+    version = subject["version"]
+    if not version or _scope(row, subject) is not True:
+        return "", False
+    order = versions.order_of(row["distro"][0])
+    try:
+        versions.key(version, order)
+    except FleetopsError as error:
+        return error.msg, False
+    unsourced = row["perhaps"] is not None and _holds(row["perhaps"], row["distro"][0], version) is True
+    return (f"no source tells whether {version} has it", True) if unsourced else ("", False)
 
 
 def _all(*answers: bool | None) -> bool | None:
@@ -309,13 +358,14 @@ def _glob(value: str | None, wanted: Sequence[str] | None) -> bool | None:
     return None if not value else any(fnmatch.fnmatchcase(value, pattern) for pattern in wanted)
 
 
-def _in(subject: Subject, row: Affects) -> bool | None:
-    if row["versions"] is None:
+def _in(text: str | None, subject: Subject, row: Affects) -> bool | None:
+    """Is the version of a kernel within bounds of a row?"""
+    if text is None:
         return True
     distro = row["distro"][0]  # all of a row share one order
     if subject["version"]:
-        return _holds(row["versions"], distro, subject["version"])
-    return False if _outside(subject["release"] or "", bounds_of(row["versions"], distro)) else None
+        return _holds(text, distro, subject["version"])
+    return False if _outside(subject["release"] or "", bounds_of(text, distro)) else None
 
 
 def _outside(release: str, bounds: Range) -> bool:

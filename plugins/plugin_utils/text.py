@@ -491,7 +491,7 @@ def _dark(entry: Entry) -> bool:
 
 
 def _rank(severity: str) -> tuple[int]:
-    return (("critical", "high", "medium", "low").index(severity),)
+    return (findings.SEVERITIES.index(severity),)
 
 
 def _family(before: str, after: str, ranges: Sequence[str]) -> str:

@@ -42,7 +42,10 @@ DEB, RPM = "deb", "rpm"
 _ORDERS = {
     **dict.fromkeys(("debian", "ubuntu"), DEB),
     **dict.fromkeys(
-        "rhel centos rocky almalinux ol fedora openeuler sles sle-micro opensuse-leap opensuse-tumbleweed".split(),
+        (
+            "rhel rhcos centos rocky almalinux ol fedora amzn openeuler "
+            "sles sle-micro opensuse-leap opensuse-tumbleweed"
+        ).split(),
         RPM,
     ),
 }
@@ -115,7 +118,10 @@ def key(version: str, order: str = DEB) -> Key:
 
 
 def parse_range(text: str, order: str = DEB) -> Range:
-    """``>= 6.1.170-3, < 6.1.192-2`` taken apart. Raises FleetopsError that says what was expected."""
+    """``>= 6.1.170-3, < 6.1.192-2`` taken apart. Raises FleetopsError that says what was expected.
+
+    Bounds that no version can keep are an error as well: nobody means that.
+    """
     bounds = []
     for piece in text.split(","):
         found = _BOUND.match(piece.strip())
@@ -126,6 +132,8 @@ def parse_range(text: str, order: str = DEB) -> Range:
             )
         key(found.group(2), order)
         bounds.append((found.group(1), found.group(2)))
+    if _is_empty(bounds, order):
+        raise FleetopsError(f"'{text}' is not a version range: no version keeps all of these bounds")
     return bounds
 
 
@@ -187,6 +195,17 @@ def _release_order(release: str) -> Key:
 
 
 # --- pieces ------------------------------------------------------------------------------------------
+
+
+def _is_empty(bounds: Range, order: str) -> bool:
+    """Does a lower bound lie above an upper one, or on it while one of the two leaves it out?"""
+    return any(
+        key(low, order) > key(high, order)
+        or (key(low, order) == key(high, order) and not ("=" in lower and "=" in upper))
+        for lower, low in bounds
+        for upper, high in bounds
+        if lower in (">", ">=", "=") and upper in ("<", "<=", "=")
+    )
 
 
 def _keeps(version: str, name: str, bound: str, order: str) -> bool:

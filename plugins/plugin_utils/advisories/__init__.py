@@ -18,7 +18,9 @@ The keys of a file, and what they mean:
     package's version, in dpkg's order or in rpm's, by the distribution). ``distro`` and one of ``releases`` and
     ``versions`` must be there; what is left out fits all. One fitting row is enough. A rebuild for an older release,
     such as ``5.15.0-112.122~20.04.1``, counts as the upload that it is. Kernels without a mark of their flavour, as
-    those of Red Hat, are of the flavour ``plain``.
+    those of Red Hat, are of the flavour ``plain``. ``perhaps`` are versions beside ``versions`` of which no source
+    tells whether they have the fault: these are unknown. Of a source that is signed in a package of its own
+    (``linux-signed``), the one that was compiled is meant, and the case of ``distro`` does not count.
 ``conditions``
     Facts of the node that must all hold as well, a mapping of one key each; a list of values means any of them:
     ``module`` (it is loaded), ``file_system`` (one of that type is mounted from a device or a server), ``driver`` (a
@@ -36,13 +38,14 @@ The keys of a file, and what they mean:
     Kernels (``distro``, ``codename``, ``source``, ``version``, ``release``; one left out is unknown) on a node with
     ``facts`` (``modules``, ``file_systems``, ``drivers``: lists; ``cpu_vendor``, ``architecture``, ``iommu``; one left
     out is unknown), with the ``status`` that this file must give them: affected, ok, unknown or silent. They are tried
-    each time it is loaded.
+    each time it is loaded: write the kernel of a node that must be found, as it stands in the report.
 
 This is the one file of `plugin_utils` that reads files for the findings.
 """
 
 from __future__ import annotations
 
+import difflib
 import functools
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -57,7 +60,13 @@ from ansible_collections.fleetops.kernel.plugins.plugin_utils import matching, v
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory, Vector
 
 OURS = os.path.dirname(os.path.abspath(__file__))
-SEVERITIES = ("critical", "high", "medium", "low")
+# Also without a mark that one of ours has, so that no file of a site is passed over in silence.
+ENDINGS = (".yml", ".yaml", ".json")
+# What os-release calls its releases (VERSION_CODENAME); newer ones may come, so only what looks like one is refused.
+CODENAMES = {
+    "debian": "buster bullseye bookworm trixie forky sid".split(),
+    "ubuntu": "bionic focal jammy kinetic lunar mantic noble oracular plucky questing resolute".split(),
+}
 STATUSES = (matching.AFFECTED, matching.OK, matching.UNKNOWN, matching.SILENT)
 
 Check = Callable[[Any], Any]
@@ -74,20 +83,27 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         return super().construct_mapping(node, deep)
 
 
-def load(dirs: str | Sequence[str] = ()) -> list[Advisory]:
+def load(dirs: str | Sequence[str] | None = ()) -> list[Advisory]:
     """Ours, and those of the site's folders. Raises FleetopsError with file, key and what was expected."""
     found = dict(_folder(OURS))
     sites: dict[str, str] = {}
-    # With -e a list is one text, as Ansible's own list options take it.
-    for folder in dirs.split(",") if isinstance(dirs, str) else dirs:
-        for name, advisory in _folder(os.path.abspath(os.path.expanduser(str(folder)))).items():
+    for folder in _folders(dirs):
+        for name, advisory in _folder(os.path.abspath(os.path.expanduser(folder))).items():
             if name in sites:
                 raise FleetopsError(
                     f"The advisory '{name}' stands in two folders: '{sites[name]}' and '{folder}'"
                 )
-            sites[name] = str(folder)
+            sites[name] = folder
             found[name] = advisory
     return [found[name] for name in sorted(found)]
+
+
+def _folders(dirs: Any) -> list[str]:
+    """The site's folders. With -e a list is one text, as Ansible's own list options take it."""
+    given = dirs.split(",") if isinstance(dirs, str) else [] if dirs is None else dirs
+    if not isinstance(given, (list, tuple)) or not all(isinstance(one, str) for one in given):
+        raise FleetopsError(f"fleetops_advisories_dirs is '{dirs}': expected a list of folders")
+    return [one.strip() for one in given if one.strip()]
 
 
 def parse(text: str, path: str) -> Advisory:
@@ -116,17 +132,25 @@ def _folder(folder: str) -> Mapping[str, Advisory]:
     paths = [
         os.path.join(folder, name)
         for name in names
-        if name.endswith((".yml", ".yaml")) and not name.startswith(".")
+        if name.lower().endswith(ENDINGS) and not name.startswith(".")
     ]
-    stats = [(path, os.stat(path)) for path in paths]
-    return _read(tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats))
+    return _read(tuple((path, host.mtime(path), host.size(path)) for path in paths))
 
 
 @functools.lru_cache(maxsize=32)
-def _read(files: tuple[tuple[str, int, int], ...]) -> Mapping[str, Advisory]:
+def _read(files: tuple[tuple[str, float, int], ...]) -> Mapping[str, Advisory]:
     """The advisories of files, read once as long as these are the same (path, time, size)."""
-    found = [parse(Host().read(path), path) for path, _time, _size in files]
-    return {advisory["id"]: advisory for advisory in found}
+    found: dict[str, Advisory] = {}
+    paths: dict[str, str] = {}
+    for path, _time, _size in files:
+        advisory = parse(Host().read(path), path)
+        if advisory["id"] in found:
+            raise FleetopsError(
+                f"The advisory '{advisory['id']}' stands in two files: '{paths[advisory['id']]}' and '{path}'",
+                path=path,
+            )
+        found[advisory["id"]], paths[advisory["id"]] = advisory, path
+    return found
 
 
 # --- the schema --------------------------------------------------------------------------------------
@@ -139,7 +163,7 @@ def _advisory(document: Any, path: str) -> Any:
         {
             "id": _text,
             "title": _text,
-            "severity": _one_of(SEVERITIES),
+            "severity": _one_of(matching.SEVERITIES),
             "symptom": _text,
             "breaks_kdump": _bool,
             "affects": _list_of(_affects, at_least=1),
@@ -167,24 +191,47 @@ def _advisory(document: Any, path: str) -> Any:
 
 def _affects(value: Any) -> Any:
     keys = {
-        "distro": _texts,
+        "distro": _distros,
         "codename": _text,
-        "source": _text,
+        "source": _source,
         "flavours": _list_of(_text, at_least=1),
         "releases": _list_of(_text, at_least=1),
         "versions": _text,
+        "perhaps": _text,
     }
     row = _mapping(value, "a row", keys, optional=tuple(keys)[1:])
     if row["releases"] is None and row["versions"] is None:
         raise FleetopsError("expected 'releases' or 'versions', or both")
-    if row["versions"] is not None:
-        _named("versions", matching.bounds_of, row["versions"], _one_order(row["distro"])[0])
+    if row["perhaps"] is not None and row["versions"] is None:
+        raise FleetopsError("key 'perhaps': expected 'versions' beside it, which have the fault for certain")
+    for key in ("versions", "perhaps"):
+        if row[key] is not None:
+            _named(key, matching.bounds_of, row[key], _one_order(row["distro"])[0])
+    return _codename_of(row)
+
+
+def _codename_of(row: Any) -> Any:
+    """*row*, whose codename is no slip of the pen. Raises FleetopsError."""
+    codename, distros = row["codename"], row["distro"] or []
+    known = [name for distro in distros for name in CODENAMES.get(distro, [])]
+    if codename is None or codename in known or not known:
+        return row
+    for distro, names in CODENAMES.items():
+        if codename in names:
+            raise FleetopsError(
+                f"key 'codename': '{codename}' is one of {distro}, not of {', '.join(distros)}"
+            )
+    alike = difflib.get_close_matches(codename.lower(), known, n=1, cutoff=0.75)
+    if alike:
+        raise FleetopsError(
+            f"key 'codename': expected a codename of {', '.join(distros)}, as '{alike[0]}', got '{codename}'"
+        )
     return row
 
 
 def _good(value: Any) -> Any:
     keys = {
-        "distro": _texts,
+        "distro": _distros,
         "codename": _text,
         "release": _release,
         "package": _package,
@@ -196,7 +243,7 @@ def _good(value: Any) -> Any:
         raise FleetopsError("expected 'release' or 'package', not both")
     if not (row["release"] or row["package"] or row["version"]):
         raise FleetopsError("expected one of 'release', 'package' and 'version'")
-    return row
+    return _codename_of(row)
 
 
 def _condition(value: Any) -> Any:
@@ -213,9 +260,9 @@ def _condition(value: Any) -> Any:
 
 def _vector(value: Any) -> Any:
     keys = {
-        "distro": _text,
+        "distro": lambda given: _text(given).lower(),
         "codename": _text,
-        "source": _text,
+        "source": _source,
         "version": _text,
         "release": _text,
         "facts": _facts,
@@ -295,6 +342,14 @@ def _texts(value: Any) -> list[str]:
     """A text, or a list of texts."""
     found: list[str] = _list_of(_text, at_least=1)(value) if isinstance(value, list) else [_text(value)]
     return found
+
+
+def _distros(value: Any) -> list[str]:
+    return [name.lower() for name in _texts(value)]
+
+
+def _source(value: Any) -> str:
+    return matching.source_of(_text(value))
 
 
 def _bool(value: Any) -> bool:

@@ -22,8 +22,8 @@ from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings import (
     packages,
     policy,
 )
-from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings.case import SEVERITIES as SEVERITIES
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings.case import Case
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import SEVERITIES as SEVERITIES
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
 
 # Subjects of findings that speak of all that there are.

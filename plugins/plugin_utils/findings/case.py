@@ -18,8 +18,6 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import readings
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
 
-# Worst first. What cannot be told weighs as much as if it were so.
-SEVERITIES = ("critical", "high", "medium", "low")
 # Per rule; an advisory and a link bring their own.
 HIGH, MEDIUM, LOW = "high", "medium", "low"
 # Roles that touch nothing that differs between distributions.

@@ -13,16 +13,16 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._types import Evid
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import readings, versions
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings.case import (
     HIGH,
+    LOW,
     MEDIUM,
     Case,
     finding,
     listed,
     no_answer,
 )
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import PLAIN
 
 MINIMUM, FLAVOURS = "assess_minimum_kernels", "assess_allowed_flavours"
-# What is written for the kernel of a distribution that gives its plain one no mark (Red Hat and those like it).
-PLAIN = "plain"
 _FLAVOUR = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
 
 
@@ -47,7 +47,8 @@ def minimum(case: Case) -> list[Finding]:
     if not its:
         whys = [f"{one}: {why}" for one, why in apart.items()]
         reason = f"cannot tell: no entry of {MINIMUM} speaks of {release} ({listed(whys)})"
-        return [finding(*name, "unknown", HIGH, reason, evidence)]
+        # A fleet of several kinds may well ask something of some of them only.
+        return [finding(*name, "unknown", LOW, reason, evidence)]
     least = versions.kernel_sort(its)[-1]
     asked: Evidence = {"source": MINIMUM, "text": least}
     if versions.newer_kernel_than(least, release):

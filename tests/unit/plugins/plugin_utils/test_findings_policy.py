@@ -60,7 +60,7 @@ def test_a_kernel_that_no_entry_speaks_of_is_unknown(
 ) -> None:
     found = opened(clean, **{KERNELS: [wanted]})
     assert list(found) == [MINIMUM]
-    assert (found[MINIMUM]["status"], found[MINIMUM]["severity"]) == ("unknown", "high")
+    assert (found[MINIMUM]["status"], found[MINIMUM]["severity"]) == ("unknown", "low")
     assert f"no entry of {KERNELS} speaks of {RUNS}" in found[MINIMUM]["reason"]
     assert words in found[MINIMUM]["reason"]
 

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
+from ansible_collections.fleetops.kernel.plugins.module_utils._platform import debian, redhat
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules.kernel import parse_release
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import versions
 
@@ -167,6 +168,27 @@ def test_debian_s_order_is_the_default() -> None:
 def test_a_malformed_range_names_what_was_expected(text: str, order: str) -> None:
     with pytest.raises(FleetopsError, match=r"expected bounds|is not a package version"):
         versions.parse_range(text, order)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [">= 86.96, < 85.95", "> 2, < 2", ">= 2, < 2", "> 2, <= 2", "= 2, < 2", "= 2, = 3", "< 9, >= 4, < 3"],
+)
+@pytest.mark.parametrize("order", ["deb", "rpm"])
+def test_a_range_that_holds_no_version_is_an_error(text: str, order: str) -> None:
+    with pytest.raises(FleetopsError, match="no version keeps all of these bounds"):
+        versions.parse_range(text, order)
+
+
+@pytest.mark.parametrize("text", [">= 2, <= 2", "= 2", "> 1, < 3", ">= 2, < 3, < 4", "= 2, <= 2", "< 3, < 4"])
+@pytest.mark.parametrize("order", ["deb", "rpm"])
+def test_a_range_of_one_version_is_one(text: str, order: str) -> None:
+    assert versions.in_range("2", versions.parse_range(text, order), order)
+
+
+@pytest.mark.parametrize("platform", [debian, redhat])
+def test_whatever_is_read_has_an_order(platform: Any) -> None:
+    assert {versions.order_of(name) for name in platform.IDS} in ({"deb"}, {"rpm"})
 
 
 @pytest.mark.parametrize(
