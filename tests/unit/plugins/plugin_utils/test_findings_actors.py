@@ -112,7 +112,7 @@ def test_a_reboot_that_is_pending_makes_it_worse(clean: Facts, ours: Found, open
 @pytest.mark.parametrize(
     ("running", "present", "wanted", "says"),
     [
-        (True, False, ("affected", "medium"), "once /var/run/reboot-required is there; it is not"),
+        (True, False, ("affected", "low"), "once /var/run/reboot-required is there; it is not"),
         (True, True, ("affected", "high"), "now: /var/run/reboot-required is there"),
         (True, None, ("affected", "high"), WHY),
         (None, None, ("unknown", "high"), WHY),
@@ -283,7 +283,9 @@ def test_networkd_on_a_node_of_cilium(
     assert found["status"] == wanted
     assert found["remedy"] is None
     if wanted == "affected":
-        assert found["severity"] == "high"
+        assert found["severity"] == "medium"
+        assert "newer Cilium" in found["reason"]
+        assert "spared" in found["reason"]
         assert ("ManageForeignRoutes=no" in found["reason"]) is routes
         assert ("ManageForeignRoutingPolicyRules=no" in found["reason"]) is rules
         default = {
