@@ -25,11 +25,12 @@ LEAST_SHARE = 0.05
 _KDUMP_EVIDENCE = (readings.reserved, readings.loaded, readings.initrd, readings.line, readings.room)
 
 
-def on_panic(facts: readings.NodeFacts) -> OnPanic:
+def on_panic(facts: readings.NodeFacts, breaks_kdump: Sequence[str] = ()) -> OnPanic:
     """Does this node dump, reboot or hang if it panics now? By the three nets, and never better than they prove.
 
     ``reboots`` is what is certain: where the reservation or the dump's target cannot be judged it may dump as well.
-    ``hangs`` is said only when each net is known to be missing.
+    ``hangs`` is said only when each net is known to be missing. *breaks_kdump*: the advisories that name this kernel,
+    or may name it, as one whose dump fails; with one of them no dump is promised, however large the reservation is.
     """
     kernel, kdump = facts["kernel"], facts["kdump"]
     if kernel is None or kdump is None:
@@ -51,7 +52,7 @@ def on_panic(facts: readings.NodeFacts) -> OnPanic:
     estimate = crashkernel.estimate(kernel, kdump)
     reboots, words = capture_net(kdump, "it")
     kept, where = target_net(kernel, kdump)
-    if estimate["fits"]:
+    if estimate["fits"] and not breaks_kdump:
         because = f"a capture kernel is loaded and fits ({estimate['reason']})"
         if not kept:
             because += f"; but {where}: {_REBOOTS if kept is None else _NO_DUMP}"
@@ -59,10 +60,11 @@ def on_panic(facts: readings.NodeFacts) -> OnPanic:
             because += f"; but should it fail for another reason, nothing would reboot it: {words}, and {dog}"
         return _outcome("dumps" if kept else "reboots", because + _limits(kernel, kdump), evidence)
     small = estimate["fits"] is False
-    because = (
-        f"a capture kernel is loaded, but {'does not fit' if small else 'whether it fits is not known'} "
-    )
-    because += f"({estimate['reason']})"
+    if estimate["fits"]:
+        doubt = f"and fits, but with this kernel its dump may fail all the same ({', '.join(breaks_kdump)})"
+    else:
+        doubt = f"but {'does not fit' if small else 'whether it fits is not known'} ({estimate['reason']})"
+    because = f"a capture kernel is loaded, {doubt}"
     net = words if reboots else dog if watchdog else None
     if net is not None:
         lost = "" if small or kept is not False else f", and {where}"
