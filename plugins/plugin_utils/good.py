@@ -10,14 +10,14 @@ older than it, and in no range that applies to this node.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypedDict
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _platform
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kernel as rules
-from ansible_collections.fleetops.kernel.plugins.module_utils._types import KernelFacts
-from ansible_collections.fleetops.kernel.plugins.plugin_utils import matching, versions
+from ansible_collections.fleetops.kernel.plugins.module_utils._types import InstalledKernel, KernelFacts
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import matching, order, versions
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory, Subject
 
 # Who wants the newest gets most fixes; who wants the nearest changes least.
@@ -28,7 +28,11 @@ POLICY = "fleetops_kernel_policy"
 MOST_LINES = 3
 MOST_NAMES = 3
 RUNS, INSTALLED = "which runs", "which is installed"
-OLDER = "it is older than what runs"
+OLDER, SAME = "it is older than what runs", "it is what runs"
+# The minor release of Red Hat and of those like it, and the service pack of openEuler: each gets updates of its own.
+_MINOR = re.compile(r"\.((?:el|oe|fc)\d\w*)")
+# No distribution builds one release so often.
+_LAST_UPLOAD = 999999
 
 
 class Choice(TypedDict):
@@ -62,6 +66,11 @@ class Weighed(NamedTuple):
     candidates: list[Candidate]
     kind: str
     policy: str
+
+    @property
+    def pool(self) -> list[Candidate]:
+        """Those that nothing speaks against."""
+        return [one for one in self.candidates if one.out is None]
 
 
 class _Named(NamedTuple):
@@ -97,23 +106,49 @@ def choose(kernel: KernelFacts, advisories: Sequence[Advisory], policy: str = NE
 def weigh(kernel: KernelFacts, advisories: Sequence[Advisory], policy: str = NEWEST) -> Weighed:
     """Judge each candidate, and take one."""
     policy = policy_of(policy)
-    subject, node = matching.subject_of(kernel), matching.traits_of(kernel)
-    # What is silent about this kernel is so about all of its kind.
-    speaking = [one for one in advisories if matching.say(one, subject, node) != matching.SILENT]
-    named = {one["id"]: list(_named_by(one, subject)) for one in speaking if _may_name(one, subject, node)}
-    found = [
-        _judged(one, kernel, subject, node, speaking, named) for one in _candidates(kernel, subject, named)
-    ]
-    pool = [one for one in found if one.out is None]
-    pool = [one for one in pool if not one.unchecked] or pool
-    chosen = (pool[-1] if policy == NEWEST else pool[0]) if pool else None
-    return Weighed(chosen, found, _kind(subject), policy)
+    on = _scales(kernel, advisories)
+    return _taken([_judged(one, on) for one in _candidates(on)], _kind(on.subject), policy)
+
+
+def narrow(found: Weighed, why_not: Callable[[str], str | None]) -> Weighed:
+    """The same, with a further reason (or None) against each release."""
+    left = [one._replace(out=one.out or why_not(one.release)) for one in found.candidates]
+    return _taken(left, found.kind, found.policy)
+
+
+def judge(kernel: KernelFacts, advisories: Sequence[Advisory], release: str, origin: str) -> Candidate:
+    """Judge one kernel that somebody else has chosen; *origin* is a clause: ``which ... names``.
+
+    Whether it is of the running one's kind is not asked: see `strange`.
+    """
+    on = _scales(kernel, advisories)
+    disk = _on_disk(kernel, release)
+    known = [one.version for one in _candidates(on) if one.release == release and one.origin != RUNS]
+    version = disk["package"]["version"] if disk and disk["package"] else next(iter(known), None)
+    if release == on.subject["release"]:
+        version = version or on.subject["version"]
+    return _judged(Candidate(release, version, origin), on)
+
+
+def strange(kernel: KernelFacts, release: str) -> str | None:
+    """Why a release is of another kind than what runs, or of none; None when it is of the same."""
+    subject, disk = matching.subject_of(kernel), _on_disk(kernel, release)
+    running, other = rules.parse_release(subject["release"] or ""), rules.parse_release(release)
+    if other is None:
+        return "it is spelt as no distribution spells its kernels"
+    why = versions.incomparable(running, other) if running else None
+    if why is not None:
+        return f"it is of another kind than {subject['release']}, which runs: {why}"
+    source = _source_of(disk) if disk else None
+    if source and subject["source"] and source != subject["source"]:
+        return f"it is made from {source}, and what runs from {subject['source']}"
+    return None
 
 
 def because(found: Weighed) -> list[str]:
     """The reasoning in a few lines: what is taken, and what is not."""
     lines = []
-    pool = [one for one in found.candidates if one.out is None]
+    pool = found.pool
     if found.chosen is None:
         lines.append(f"no kernel of this kind ({found.kind}) is known to be good")
     else:
@@ -133,19 +168,48 @@ def because(found: Weighed) -> list[str]:
 
 def fixes_of(advisory: Advisory, found: Weighed, kernel: KernelFacts) -> list[Candidate]:
     """The candidates that an advisory itself brings, oldest first."""
-    releases = {one.release for one in _named_by(advisory, matching.subject_of(kernel))}
+    releases = {one.release for one in _named_by(advisory, matching.subject_of(kernel), True)}
     return [one for one in found.candidates if one.release in releases]
 
 
 # --- candidates --------------------------------------------------------------------------------------
 
 
-def _candidates(
-    kernel: KernelFacts, subject: Subject, named: Mapping[str, Sequence[_Named]]
-) -> list[Candidate]:
+class _Scales(NamedTuple):
+    """What candidates are judged by. ``named``: the kernels that each advisory brings."""
+
+    kernel: KernelFacts
+    subject: Subject
+    node: matching.Traits
+    speaking: Sequence[Advisory]
+    named: Mapping[str, Sequence[_Named]]
+
+
+def _scales(kernel: KernelFacts, advisories: Sequence[Advisory]) -> _Scales:
+    subject, node = matching.subject_of(kernel), matching.traits_of(kernel)
+    said = [(one, matching.say(one, subject, node)) for one in advisories]
+    # What is silent about this kernel is so about all of its kind.
+    speaking = [(one, what) for one, what in said if what != matching.SILENT]
+    named = {
+        one["id"]: list(_named_by(one, subject, what == matching.AFFECTED))
+        for one, what in speaking
+        # Of a kernel that no distribution spells, only those can name a better one that name this very one as bad.
+        if what == matching.AFFECTED or rules.parse_release(subject["release"] or "") is not None
+    }
+    return _Scales(kernel, subject, node, [one for one, _what in speaking], named)
+
+
+def _taken(candidates: list[Candidate], kind: str, policy: str) -> Weighed:
+    """Take one by the policy; what was checked against everything comes first."""
+    found = Weighed(None, candidates, kind, policy)
+    pool = [one for one in found.pool if not one.unchecked] or found.pool
+    return found._replace(chosen=(pool[-1] if policy == NEWEST else pool[0]) if pool else None)
+
+
+def _candidates(on: _Scales) -> list[Candidate]:
     """All kernels of the running one's kind, oldest first."""
-    found: dict[str, Candidate] = {}
-    for id_, kernels in named.items():
+    subject, found = on.subject, dict[str, Candidate]()
+    for id_, kernels in on.named.items():
         for one in kernels:
             origin = f"which {id_} calls good" if one.called_good else f"where the range of {id_} ends"
             known = found.get(one.release)
@@ -153,33 +217,38 @@ def _candidates(
             if known is None or (known.version is None and one.version) or one.called_good:
                 version = one.version or (known.version if known else None)
                 found[one.release] = Candidate(one.release, version, origin)
-    for installed in kernel["installed"] or []:
+    for installed in on.kernel["installed"] or []:
         package = installed["package"]
-        if package and package["source"] and matching.source_of(package["source"]) == subject["source"]:
-            version = package["version"]
-            found[installed["release"]] = Candidate(installed["release"], version, INSTALLED)
+        if package and _source_of(installed) == subject["source"]:
+            found[installed["release"]] = Candidate(installed["release"], package["version"], INSTALLED)
+    both: list[Candidate] = []
     if subject["release"]:
-        # What runs is not what its package has become on the disk since.
+        # What runs is not what its package has become on the disk since: a reboot would bring that.
+        upload = order.newer_upload(on.kernel)
+        both = [found[upload["release"]]] if upload and upload["release"] in found else []
         found[subject["release"]] = Candidate(subject["release"], subject["version"], RUNS)
-    return _sorted([one for one in found.values() if _alike(one.release, subject)])
+    return _sorted([one for one in (*found.values(), *both) if _alike(one.release, subject)])
 
 
-def _named_by(advisory: Advisory, subject: Subject) -> Iterator[_Named]:
-    """What an advisory that speaks of such kernels calls good, and the first versions behind its ranges."""
+def _named_by(advisory: Advisory, subject: Subject, names_it: bool) -> Iterator[_Named]:
+    """What an advisory that speaks of such kernels calls good, and the first versions behind its ranges.
+
+    *names_it*: it names this very kernel. From one that does not, no version of another minor release is taken.
+    """
     rows = matching.rows_for(advisory, subject)
     for good in advisory["good"] if rows else []:
-        release = matching.release_of(good) or _release_of(good["version"], subject)
+        release = matching.release_of(good) or _release_of(good["version"], subject, names_it)
         if release and matching.fits(good, subject):
             yield _Named(release, good["version"], True)
     for row in rows:
         bounds = matching.bounds_of(row["versions"], row["distro"][0]) if row["versions"] else []
         for operator, version in bounds:
-            release = _release_of(version, subject) if operator == "<" else None
+            release = _release_of(version, subject, names_it) if operator == "<" else None
             if release:
                 yield _Named(release, version, False)
 
 
-def _release_of(version: str | None, subject: Subject) -> str | None:
+def _release_of(version: str | None, subject: Subject, any_minor: bool) -> str | None:
     """The release of a package version, where the version tells it: Ubuntu's and rpm's do, Debian's do not."""
     running = rules.parse_release(subject["release"] or "")
     if not version or running is None:
@@ -188,20 +257,20 @@ def _release_of(version: str | None, subject: Subject) -> str | None:
         found = re.match(r"(\d+\.\d+\.\d+-\d+)\.\d", version)
         return f"{found.group(1)}-{running.flavour}" if found else None
     base = f"{running.upstream}-{running.abi}"
-    if running.scheme == "rpm" and re.search(r"\.(el|oe|fc)\d", version):
+    minor = _MINOR.search(version)
+    if running.scheme == "rpm" and minor and (any_minor or minor.groups() == _minor_of(running.abi)):
         return version + (subject["release"] or "")[len(base) :]
     return None
 
 
-def _may_name(advisory: Advisory, subject: Subject, node: matching.Traits) -> bool:
-    """Of a kernel that no distribution spells, only those can name a better one that name this very one as bad."""
-    if rules.parse_release(subject["release"] or "") is not None:
-        return True
-    return matching.say(advisory, subject, node) == matching.AFFECTED
+def _minor_of(abi: str) -> tuple[str | None, ...]:
+    """``el9_6`` of ``570.33.1.el9_6``."""
+    found = _MINOR.search(abi)
+    return found.groups() if found else ()
 
 
 def _alike(release: str, subject: Subject) -> bool:
-    """May it be ordered with the running kernel? One that no distribution spells is of no kind: see `_may_name`."""
+    """May it be ordered with the running kernel? One that no distribution spells is of no kind."""
     running, other = rules.parse_release(subject["release"] or ""), rules.parse_release(release)
     if running is None or release == subject["release"]:
         return True
@@ -209,63 +278,79 @@ def _alike(release: str, subject: Subject) -> bool:
 
 
 def _sorted(candidates: list[Candidate]) -> list[Candidate]:
+    """Of two uploads of one release, which runs comes first: the other is newer (see `_candidates`)."""
     try:
-        order = versions.kernel_sort([one.release for one in candidates])
+        ordered = versions.kernel_sort([one.release for one in candidates])
     except FleetopsError:  # the running kernel is of no known kind
-        order = sorted((one.release for one in candidates), key=rules.release_key)
-    return sorted(candidates, key=lambda one: order.index(one.release))
+        ordered = sorted((one.release for one in candidates), key=rules.release_key)
+    return sorted(candidates, key=lambda one: ordered.index(one.release))
+
+
+def _on_disk(kernel: KernelFacts, release: str) -> InstalledKernel | None:
+    return next((one for one in kernel["installed"] or [] if one["release"] == release), None)
+
+
+def _source_of(installed: InstalledKernel) -> str | None:
+    package = installed["package"]
+    return matching.source_of(package["source"]) if package and package["source"] else None
 
 
 # --- judgement ---------------------------------------------------------------------------------------
 
 
-def _judged(
-    candidate: Candidate,
-    kernel: KernelFacts,
-    subject: Subject,
-    node: matching.Traits,
-    advisories: Sequence[Advisory],
-    named: Mapping[str, Sequence[_Named]],
-) -> Candidate:
-    itself: Subject = {**subject, "release": candidate.release, "version": candidate.version}
-    said = {one["id"]: matching.say(one, itself, node) for one in advisories}
+def _judged(candidate: Candidate, on: _Scales) -> Candidate:
+    said = {one["id"]: _said(one, candidate, on) for one in on.speaking}
     bad = [id_ for id_, what in said.items() if what == matching.AFFECTED]
     vouched = [
         id_
-        for id_, kernels in named.items()
+        for id_, kernels in on.named.items()
         if any(one.called_good and one.release == candidate.release for one in kernels)
     ]
     unchecked = tuple(id_ for id_, what in said.items() if what == matching.UNKNOWN and id_ not in vouched)
-    out = _older(candidate, subject)
+    out = None if candidate.origin == RUNS else _not_newer(candidate, on.subject)
     if out is None and bad:
         out = f"it is named by {_some(bad)}"
-    return candidate._replace(out=out or _unfit(candidate, kernel, bool(vouched)), unchecked=unchecked)
+    return candidate._replace(out=out or _unfit(candidate, on.kernel), unchecked=unchecked)
 
 
-def _older(candidate: Candidate, subject: Subject) -> str | None:
-    running = subject["release"]
-    if running is None or candidate.release == running or rules.parse_release(running) is None:
+def _said(advisory: Advisory, candidate: Candidate, on: _Scales) -> str:
+    """What an advisory says of a candidate, in whichever upload of its release."""
+    versions_ = [candidate.version] if candidate.version else _uploads_of(candidate.release)
+    said = {
+        matching.say(advisory, {**on.subject, "release": candidate.release, "version": version}, on.node)
+        for version in versions_
+    }
+    return said.pop() if len(said) == 1 else matching.UNKNOWN
+
+
+def _uploads_of(release: str) -> Sequence[str | None]:
+    """The first and the last version that a release can have, where it tells that."""
+    parsed = rules.parse_release(release)
+    base = f"{parsed.upstream}-{parsed.abi}" if parsed else ""
+    if parsed and parsed.scheme == "ubuntu":
+        return (f"{base}.0", f"{base}.{_LAST_UPLOAD}")
+    return (base if parsed and parsed.scheme == "rpm" else None,)
+
+
+def _not_newer(candidate: Candidate, running: Subject) -> str | None:
+    """What cannot be told counts as newer."""
+    answer, _why = order.newer(running, candidate.release, candidate.version)
+    if answer is not False:
         return None
-    older = versions.newer_kernel_than(running, candidate.release)
-    if not older and candidate.version and subject["version"] and subject["distro"]:
-        bound = [("<", subject["version"])]
-        try:
-            older = versions.in_range(candidate.version, bound, versions.order_of(subject["distro"]))
-        except FleetopsError:  # a version that the package manager itself would refuse
-            older = False
-    return OLDER if older else None
+    same = candidate.release == running["release"] and candidate.version in (None, running["version"])
+    return SAME if same else OLDER
 
 
-def _unfit(candidate: Candidate, kernel: KernelFacts, vouched: bool) -> str | None:
-    """What is on the disk, and would not serve. What cannot be told is out as well, unless an advisory names it."""
-    found = next((one for one in kernel["installed"] or [] if one["release"] == candidate.release), None)
+def _unfit(candidate: Candidate, kernel: KernelFacts) -> str | None:
+    """What is on the disk, and would not serve, or nobody can tell."""
+    found = _on_disk(kernel, candidate.release)
     if found is None or candidate.origin == RUNS:
         return None
     if found["bootable"] is False:
         return f"it cannot boot, missing: {', '.join(found['missing'])}"
     if found["lacks"]:
         return f"it lacks modules that are in use: {_some(found['lacks'])}"
-    if vouched or (found["bootable"] and found["lacks"] is not None):
+    if found["bootable"] and found["lacks"] is not None:
         return None
     return f"it cannot be told whether it {'has the modules in use' if found['bootable'] else 'can boot'}"
 

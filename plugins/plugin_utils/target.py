@@ -22,23 +22,11 @@ def kernel_target(facts: Mapping[str, Any], release: str = "", package: str = ""
 
     ``installed``: its package is there in full. Raises FleetopsError when it is, and yet cannot boot.
     """
-    if bool(release) == bool(package):
-        raise FleetopsError(
-            "Name the kernel by exactly one of kernel_upgrade_release and kernel_upgrade_package: "
-            f"got release '{release}' and package '{package}'"
-        )
     kernel = _part(facts, "fleetops_kernel")
+    release = release_wanted(kernel, release, package)
     platform = _platform.select(kernel.get("distro"))
     if platform is None:
         raise FleetopsError(f"Kernels cannot be installed on this distribution yet: {_name(kernel)}")
-    if package:
-        # rpm's names may go without the architecture.
-        named = (package, f"{package}.{kernel.get('architecture')}")
-        release = next((found for found in map(platform.release_named, named) if found), "")
-        if not release:
-            raise FleetopsError(
-                f"Not the package of a kernel image: '{package}', expected one like '{platform.EXAMPLE}'"
-            )
     package = platform.kernel_package(release)
     if kernel.get("installed") is None:
         raise FleetopsError(
@@ -58,6 +46,32 @@ def kernel_target(facts: Mapping[str, Any], release: str = "", package: str = ""
         "installed": whole,
         "package_manager": platform.PACKAGE_MANAGER,
     }
+
+
+def release_wanted(kernel: Mapping[str, Any], release: Any = "", package: Any = "") -> str:
+    """The release that one of the two names asks for. Raises FleetopsError unless exactly one does."""
+    if bool(release) == bool(package):
+        raise FleetopsError(
+            "Name the kernel by exactly one of kernel_upgrade_release and kernel_upgrade_package: "
+            f"got release '{release}' and package '{package}'"
+        )
+    if not isinstance(release or package, str):
+        raise FleetopsError(
+            f"kernel_upgrade_{'release' if release else 'package'} is '{release or package}': expected a text"
+        )
+    if release:
+        return str(release)
+    platform = _platform.select(kernel.get("distro"))
+    if platform is None:
+        raise FleetopsError(f"Kernels cannot be installed on this distribution yet: {_name(kernel)}")
+    # rpm's names may go without the architecture.
+    named = (package, f"{package}.{kernel.get('architecture')}")
+    found: str | None = next((found for found in map(platform.release_named, named) if found), None)
+    if found is None:
+        raise FleetopsError(
+            f"Not the package of a kernel image: '{package}', expected one like '{platform.EXAMPLE}'"
+        )
+    return found
 
 
 def crashkernel_size(facts: Mapping[str, Any], size: str) -> str:

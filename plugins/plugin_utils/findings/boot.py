@@ -13,7 +13,7 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
     KernelFacts,
     Livepatch,
 )
-from ansible_collections.fleetops.kernel.plugins.plugin_utils import matching, readings, versions
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import matching, order, readings, versions
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings.case import (
     HIGH,
     LOW,
@@ -26,6 +26,8 @@ from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings.case impo
 )
 
 LIVEPATCHES = "/sys/kernel/livepatch"
+# The id that GRUB's scripts give to the entry above all others (grub 10_linux): the newest, whichever that is.
+_TOP_ENTRY = "gnulinux-simple-"
 
 
 def next_boot_differs(case: Case) -> list[Finding]:
@@ -129,6 +131,37 @@ def livepatched(case: Case) -> list[Finding]:
     return [finding(*name, "ok", LOW, "no live patch is enabled", evidence)]
 
 
+def in_the_way(kernel: KernelFacts, release: str) -> str | None:
+    """What keeps the boot loader from taking a kernel for good, once it is installed; None: nothing that is known."""
+    entry = kernel["next_boot"]
+    if entry is None:
+        return None
+    first, because = entry["release"], entry["because"]
+    if entry["once"]:
+        return f"{first} boots next, for one boot only ({because}): let that pass first"
+    if first == release:
+        return None
+    installed = installed_kernel(kernel, release) is not None
+    if entry["named_by"] == "position":
+        return f"the boot entry is a position in the menu, now {first} ({because}): name it by its id first"
+    if entry["named_by"] != "first" and not entry["entry"].startswith(_TOP_ENTRY):
+        # Red Hat's packages name the kernel that they install.
+        if kernel["boot_loader"] == "grub-bls" and not installed:
+            return None
+        return f"the boot entry is pinned to {first} by {because}: unpin it first"
+    if _sorts_above(release, first):
+        return None
+    return f"{first} stands first in the boot loader's menu, above {release}: remove it, or name the entry to boot"
+
+
+def _sorts_above(release: str, other: str) -> bool:
+    """In the menu, where kernels of all flavours stand in one order."""
+    try:
+        return versions.newer_kernel_than(release, other)
+    except FleetopsError:
+        return kernel_rules.release_key(release) > kernel_rules.release_key(other)
+
+
 # --- which is newer ----------------------------------------------------------------------------------
 
 
@@ -139,7 +172,7 @@ def _newer_kernels(kernel: KernelFacts) -> tuple[list[InstalledKernel], list[str
     for one in kernel["installed"] or []:
         if not _of_its_kind(kernel, one):
             continue
-        answer, why = _is_newer(kernel, one)
+        answer, why = _newer(kernel, one)
         if answer is None:
             doubts.append(f"whether {one['release']} is newer is unknown ({why})")
         elif answer and one["bootable"] is None:
@@ -153,10 +186,10 @@ def _newer_kernels(kernel: KernelFacts) -> tuple[list[InstalledKernel], list[str
 def _oldest_first(kernel: KernelFacts, found: list[InstalledKernel]) -> list[InstalledKernel]:
     """Kernels of one kind: by their packages, else by their releases."""
     packages = [one["package"] for one in found]
-    if kernel["distro"] and all(packages):
-        order = versions.order_of(kernel["distro"]["id"])
+    if len(found) > 1 and kernel["distro"] and all(packages):
+        by = versions.order_of(kernel["distro"]["id"])
         return sorted(
-            found, key=lambda one: versions.key(one["package"]["version"] if one["package"] else "", order)
+            found, key=lambda one: versions.key(one["package"]["version"] if one["package"] else "", by)
         )
     return sorted(found, key=lambda one: kernel_rules.release_key(one["release"]))
 
@@ -173,16 +206,9 @@ def _of_its_kind(kernel: KernelFacts, one: InstalledKernel) -> bool:
     return matching.source_of(mine["source"]) == matching.source_of(its["source"])
 
 
-def _is_newer(kernel: KernelFacts, one: InstalledKernel) -> tuple[bool | None, str]:
-    """Is a kernel of the running one's kind newer than it? By their packages, else by their releases; with a why."""
-    mine, its = kernel["package"], one["package"]
-    try:
-        if mine and mine["source"] and its and kernel["distro"]:
-            order = versions.order_of(kernel["distro"]["id"])
-            return versions.key(its["version"], order) > versions.key(mine["version"], order), ""
-        return versions.newer_kernel_than(one["release"], kernel["release"] or ""), ""
-    except FleetopsError as error:
-        return None, error.msg
+def _newer(kernel: KernelFacts, one: InstalledKernel) -> tuple[bool | None, str]:
+    package = one["package"]
+    return order.newer(matching.subject_of(kernel), one["release"], package["version"] if package else None)
 
 
 def _next_is_newer(kernel: KernelFacts, release: str) -> tuple[bool | None, str]:
@@ -191,7 +217,7 @@ def _next_is_newer(kernel: KernelFacts, release: str) -> tuple[bool | None, str]
         return None, "it is not among the installed kernels"
     if not _of_its_kind(kernel, found):
         return None, "it is of another flavour or another source package"
-    return _is_newer(kernel, found)
+    return _newer(kernel, found)
 
 
 def _can_boot(kernel: KernelFacts, release: str) -> tuple[bool | None, str]:

@@ -4,17 +4,35 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Finding, KernelFacts, Remedy
-from ansible_collections.fleetops.kernel.plugins.plugin_utils import good, matching, readings
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import good, matching, readings, target
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings import boot
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings.case import (
     LOW,
     Case,
     finding,
+    installed_kernel,
     not_read,
     remedy_of,
     sentence,
 )
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
+
+CHOICES = ("kernel_upgrade_release", "kernel_upgrade_package")
+
+
+class _Goal(NamedTuple):
+    """Where a node is to go, for all of its findings. ``variables``: the role's, None: no cure from here.
+
+    ``words``: where to and why, or what is in the way. ``weighed``: the candidates, where they were looked for.
+    """
+
+    variables: dict[str, str] | None
+    words: str
+    weighed: good.Weighed | None = None
 
 
 def known_bad(case: Case) -> list[Finding]:
@@ -24,27 +42,37 @@ def known_bad(case: Case) -> list[Finding]:
     subject, node = matching.subject_of(kernel), matching.traits_of(kernel)
     said = [(advisory, matching.judge(advisory, subject, node)) for advisory in case["advisories"]]
     named = any(answer.status == matching.AFFECTED for _advisory, answer in said)
+    policy = good.policy_of(case["vars"].get(good.POLICY))
     # One search for all findings of a node: they must agree on where to go.
-    found = good.weigh(kernel, case["advisories"], case["vars"].get(good.POLICY) or "") if named else None
+    goal = _goal(case, kernel, policy) if named else None
     findings = [
-        _advised(case, kernel, subject, advisory, answer, found)
+        _advised(kernel, subject, advisory, answer, goal)
         for advisory, answer in said
         if answer.status != matching.SILENT
     ]
     if not findings:
-        name = f"{subject['distro'] or 'unknown'} {subject['codename'] or ''}".strip()
-        reason = f"none of the {len(said)} advisories speaks of {kernel['release']} of {name}"
-        findings = [finding("kernel-known-bad", "advisories", "ok", LOW, reason, readings.running(kernel))]
+        findings = [_nothing_said(case, kernel, subject)]
     return findings
 
 
-def _advised(  # what the rule knows
-    case: Case,
+def _nothing_said(case: Case, kernel: KernelFacts, subject: matching.Subject) -> Finding:
+    """No advisory speaks of this kernel. Where none speaks of its kind at all, that says nothing about it."""
+    distro = f"{subject['distro'] or 'an unknown distribution'} {subject['codename'] or ''}".strip()
+    source = subject["source"] or "kernels"
+    reason = f"cannot tell: the catalogue has nothing on {source} of {distro}"
+    status = "unknown"
+    if matching.speaks_of(case["advisories"], subject):
+        status = "ok"
+        reason = f"none of the {len(case['advisories'])} advisories speaks of {kernel['release']} of {distro}"
+    return finding("kernel-known-bad", "advisories", status, LOW, reason, readings.running(kernel))
+
+
+def _advised(
     kernel: KernelFacts,
     subject: matching.Subject,
     advisory: Advisory,
     answer: matching.Answer,
-    found: good.Weighed | None,
+    goal: _Goal | None,
 ) -> Finding:
     source, version = subject["source"] or "source unknown", subject["version"]
     name = f"{kernel['release']} ({f'{source} {version}' if version else 'package unknown'})"
@@ -53,11 +81,11 @@ def _advised(  # what the rule knows
     if answer.row:
         evidence += [{"source": f"advisory {advisory['id']}", "text": matching.describe(answer.row)}]
     remedy: Remedy | None = None
-    if answer.status == matching.AFFECTED and found is not None:
+    if answer.status == matching.AFFECTED and goal is not None:
         reason = f"{name} is named: {title}"
         if advisory["breaks_kdump"]:
             reason += "; its dump may fail as well"
-        remedy, cure = _kernel_remedy(case, kernel, subject, advisory, found)
+        remedy, cure = _remedy(kernel, advisory, goal)
         reason += _assumed(answer) + cure
     elif answer.status == matching.UNKNOWN:
         asked = ["distro", "package", "release"]
@@ -79,64 +107,73 @@ def _assumed(answer: matching.Answer) -> str:
     return "".join(f"; it is unknown {words}, which counts as so" for words in answer.assumed)
 
 
-def _kernel_remedy(
-    case: Case, kernel: KernelFacts, subject: matching.Subject, advisory: Advisory, found: good.Weighed
-) -> tuple[Remedy | None, str]:
-    """(remedy, what the reason adds): none where the boot loader would never take the kernel."""
-    wanted, why = _wanted_kernel(case, kernel, subject, advisory, found)
-    if wanted is None:
-        return None, why
+# --- where to ----------------------------------------------------------------------------------------
+
+
+def _remedy(kernel: KernelFacts, advisory: Advisory, goal: _Goal) -> tuple[Remedy | None, str]:
+    """(remedy, what the reason adds)"""
+    words = goal.words
+    if goal.weighed is not None:
+        # The cure that this very advisory names may be named by others.
+        out = [
+            one for one in good.fixes_of(advisory, goal.weighed, kernel) if one.out not in (None, good.OLDER)
+        ]
+        words = f"not to {out[0].name}: {out[0].out}; {words}" if out else words
+    if goal.variables is None:
+        return None, f" ({words})"
+    remedy, cure = remedy_of(kernel, "kernel_upgrade", goal.variables)
+    return remedy, f" ({words}){cure}"
+
+
+def _goal(case: Case, kernel: KernelFacts, policy: str) -> _Goal:
+    """The site's choice, what boots next, or the best that is known: only what the boot loader would take for good."""
+    key = next((key for key in CHOICES if case["vars"].get(key)), None)
+    if key is not None:
+        return _chosen(case, kernel, key)
     entry = kernel["next_boot"]
-    # An entry that is named by its release stays, whatever is installed beside it.
-    pinned = entry is not None and entry["release"] in entry["because"] and "no entry" not in entry["because"]
-    if entry is not None and pinned and not str(*wanted.values()).endswith(entry["release"]):
-        return None, (
-            f" (no cure from here: the boot entry is pinned to {entry['release']} by {entry['because']}: "
-            "unpin it first)"
+    if entry is not None and _pending(case, kernel, entry["release"]):
+        return _Goal(
+            {"kernel_upgrade_release": entry["release"]}, f"{entry['release']} boots next: a reboot cures it"
         )
-    remedy, cure = remedy_of(kernel, "kernel_upgrade", wanted)
-    return remedy, cure or why
+    every = good.weigh(kernel, case["advisories"], policy)
+    found = good.narrow(every, lambda release: boot.in_the_way(kernel, release))
+    if found.chosen is not None:
+        return _Goal({"kernel_upgrade_release": found.chosen.release}, f"to {_first(found)}", found)
+    if every.chosen is None:
+        return _Goal(None, f"{'; '.join(good.because(every))}; set kernel_upgrade_release", every)
+    blocked = boot.in_the_way(kernel, every.chosen.release)
+    return _Goal(None, f"to {_first(every)}; no cure from here: {blocked}", every)
 
 
-def _wanted_kernel(
-    case: Case, kernel: KernelFacts, subject: matching.Subject, advisory: Advisory, found: good.Weighed
-) -> tuple[dict[str, str] | None, str]:
-    """The role's variables, and what the reason adds: the site's choice, what boots next, the best known."""
-    for key in ("kernel_upgrade_release", "kernel_upgrade_package"):
-        if case["vars"].get(key):
-            return {key: case["vars"][key]}, ""
-    pending = _pending(case, kernel, subject)
-    if pending is not None:
-        return {"kernel_upgrade_release": pending}, f" ({pending} boots next: a reboot cures it)"
+def _first(found: good.Weighed) -> str:
+    """Which kernel is taken, and what it could not be checked against."""
     lines = good.because(found)
-    if found.chosen is None:
-        return None, f" ({'; '.join(lines)}; set kernel_upgrade_release)"
-    # The cure that this very advisory names may be named by others.
-    out = [one for one in good.fixes_of(advisory, found, kernel) if one.out is not None]
-    why = f" (not to {out[0].name}: {out[0].out}; to {lines[0]})" if out else f" (to {lines[0]})"
-    return {"kernel_upgrade_release": found.chosen.release}, why
+    return "; ".join(lines[: 2 if found.chosen and found.chosen.unchecked else 1])
 
 
-def _pending(case: Case, kernel: KernelFacts, subject: matching.Subject) -> str | None:
-    """The release that a mere reboot would bring: another one of the same flavour, with nothing said against it."""
-    entry = kernel["next_boot"]
-    if entry is None or subject["flavour"] is None or entry["release"] == kernel["release"]:
-        return None
-    release = entry["release"]
-    found = next((one for one in kernel["installed"] or [] if one["release"] == release), None)
-    if found is None or matching.flavour_of(release) != subject["flavour"]:
-        return None
-    if (
-        not found["bootable"] or found["lacks"] != []
-    ):  # not known to boot, or not known to bring all modules in use
-        return None
-    package = found["package"]
-    candidate: matching.Subject = {
-        **subject,
-        "release": release,
-        "version": package["version"] if package else None,
-        "source": matching.source_of(package["source"]) if package else None,
-    }
-    node = matching.traits_of(kernel)
-    said = {matching.say(advisory, candidate, node) for advisory in case["advisories"]}
-    return None if said & {matching.AFFECTED, matching.UNKNOWN} else release
+def _chosen(case: Case, kernel: KernelFacts, key: str) -> _Goal:
+    """The site's own choice: judged as any other kernel is."""
+    choice = case["vars"]
+    try:
+        release = target.release_wanted(kernel, *(choice.get(name) or "" for name in CHOICES))
+    except FleetopsError as error:
+        return _Goal(None, f"no cure from here: {error.msg}")
+    one = good.judge(kernel, case["advisories"], release, f"which {key} names")
+    out = good.strange(kernel, release) or one.out or boot.in_the_way(kernel, release)
+    if out is not None:
+        return _Goal(None, f"no cure from here: {key} is {choice[key]}, but {out}")
+    unsure = f"; whether {', '.join(one.unchecked)} name it as well is unknown" if one.unchecked else ""
+    return _Goal({key: choice[key]}, f"to {one.name}, {one.origin}{unsure}")
+
+
+def _pending(case: Case, kernel: KernelFacts, release: str) -> bool:
+    """Would a mere reboot bring a newer kernel of the same flavour and source, with nothing said against it?"""
+    disk, running = installed_kernel(kernel, release), matching.subject_of(kernel)
+    package = disk["package"] if disk else None
+    if package is None or boot.in_the_way(kernel, release) is not None:
+        return False
+    same = matching.source_of(package["source"]) == running["source"]
+    if not same or running["flavour"] is None or matching.flavour_of(release) != running["flavour"]:
+        return False
+    one = good.judge(kernel, case["advisories"], release, good.INSTALLED)
+    return one.out is None and not one.unchecked

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import advisories, good, matching, versions
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings import kernel as rules
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
 
 Facts = dict[str, Any]
@@ -272,12 +274,31 @@ def test_a_kernel_of_another_kind_is_no_candidate(release: str, source: str) -> 
 
 def test_a_good_kernel_without_a_version_is_taken_where_nothing_better_is_known() -> None:
     closed = advisory("closed", "<= 5.15.0-100.110", "good: [{release: 5.15.0-130-generic}]\n")
-    chosen = good.choose(node(), [closed, WORSE])
-    assert chosen["release"] == "5.15.0-120-generic", "known to be good"
-    closed_too = advisory("worse", ">= 5.15.0-100.110, <= 5.15.0-120.130")
-    chosen = good.choose(node(), [closed, closed_too])
+    # Up to an upload within the release: the release alone does not tell.
+    within = advisory("within", ">= 5.15.0-100.110, <= 5.15.0-130.135")
+    chosen = good.choose(node(), [closed, within])
     assert (chosen["release"], chosen["version"]) == ("5.15.0-130-generic", None)
-    assert any("was not checked against worse" in line for line in chosen["because"])
+    assert any("was not checked against within" in line for line in chosen["because"])
+    known = advisory("known", "<= 5.15.0-100.110", "good: [{version: 5.15.0-140.150}]\n")
+    for policy in good.POLICIES:
+        chosen = good.choose(node(), [closed, within, known], policy)
+        assert chosen["release"] == "5.15.0-140-generic", "known to be good"
+
+
+@pytest.mark.parametrize(
+    ("range_", "why"),
+    [
+        ("< 5.15.0-131.1", "it is named by range"),
+        ("< 5.15.0-130.0", "None"),
+        (">= 5.15.0-91.101, < 5.15.0-120.130", "None"),
+    ],
+)
+def test_a_release_of_ubuntu_tells_enough_where_all_its_uploads_are_alike(range_: str, why: str) -> None:
+    closed = advisory("closed", "<= 5.15.0-100.110", "good: [{release: 5.15.0-130-generic}]\n")
+    found = good.weigh(node(), [closed, advisory("range", range_)])
+    assert out(found, "5.15.0-130-generic") == why
+    (one,) = [one for one in found.candidates if one.release == "5.15.0-130-generic"]
+    assert one.unchecked == ()
 
 
 def test_a_fix_level_needs_no_range() -> None:
@@ -312,11 +333,77 @@ good: [{release: 5.15.0-130-generic}]
         assert good.choose(mine, [elsewhere], policy)["release"] == "5.15.99-mine"
 
 
-def test_what_runs_is_judged_by_what_runs_and_not_by_its_newer_package() -> None:
-    upgraded = debian("6.1.0-47-amd64", "6.1.170-1", **NONE)
-    upgraded["installed"] = [installed("6.1.0-47-amd64", "6.1.170-3", package=package("6.1.170-3"))]
+RUNNING = ("6.1.0-47-amd64", "6.1.170-1")
+
+
+@pytest.mark.parametrize(
+    ("disk", "cure", "newest"),
+    [
+        ("6.1.170-3", "6.1.170-3", "6.1.170-3"),  # a reboot brings it
+        ("6.1.170-1.5", None, "6.1.170-1.5"),  # named as well
+        ("6.1.170-1", None, "6.1.170-1"),  # it is what runs
+        ("6.1.169-9", None, "6.1.170-1"),  # older, and in no range
+    ],
+)
+def test_what_runs_is_judged_by_what_runs_and_its_newer_package_by_itself(
+    disk: str, cure: str | None, newest: str
+) -> None:
+    upgraded = debian(*RUNNING, **NONE)
+    upgraded["installed"] = [installed(RUNNING[0], disk, package=package(disk, "linux-signed-amd64"))]
     bad = advisory("bad", ">= 6.1.170-1, < 6.1.170-2", distro="debian")
-    assert good.weigh(upgraded, [bad]).chosen is None
+    quiet = advisory("quiet", "< 6.1.100-1", distro="debian")
+    for policy in good.POLICIES:
+        found = good.choose(upgraded, [bad], policy)
+        assert (found["release"], found["version"]) == (cure and RUNNING[0], cure)
+    # Where nothing names what runs, the policy decides.
+    assert good.choose(upgraded, [quiet])["version"] == newest
+    assert good.choose(upgraded, [quiet], "nearest-good")["version"] == RUNNING[1]
+
+
+RUNS_9_2 = "5.14.0-284.64.1.el9_2"
+
+
+@pytest.mark.parametrize(
+    ("running", "chosen"),
+    [
+        # That it is older than the fix of 9.6 does not say that it has the fault: another branch, with its own fixes.
+        (RUNS_9_2, "5.14.0-284.70.1.el9_2"),
+        ("5.14.0-570.10.1.el9_6", "5.14.0-570.35.1.el9_6"),
+    ],
+)
+def test_no_minor_release_is_left_for_what_does_not_name_this_kernel(running: str, chosen: str) -> None:
+    own = advisory("own", "< 5.14.0-284.70.1.el9_2", distro="rhel", source="kernel")
+    other = advisory(
+        "other", ">= 5.14.0-570.1.1.el9_6, < 5.14.0-570.35.1.el9_6", distro="rhel", source="kernel"
+    )
+    calls = advisory(
+        "calls",
+        "< 5.14.0-100.el9",
+        "good: [{version: 5.14.0-503.1.1.el9_5}]\n",
+        distro="rhel",
+        source="kernel",
+    )
+    rhel = {"id": "rhel", "version_id": "9", "codename": "", "family": "redhat"}
+    kernel = rocky(f"{running}.x86_64", running)
+    kernel["distro"] = rhel
+    assert good.choose(kernel, [own, other, calls])["release"] == f"{chosen}.x86_64"
+
+
+def test_what_names_this_kernel_may_lead_to_another_minor_release() -> None:
+    kernel = rocky(f"{RUNS_9_2}.x86_64", RUNS_9_2)
+    spans = advisory("spans", "< 5.14.0-570.35.1.el9_6", distro="rocky", source="kernel")
+    assert good.choose(kernel, [spans])["release"] == "5.14.0-570.35.1.el9_6.x86_64"
+
+
+def test_what_cannot_be_told_of_a_kernel_on_the_disk_is_out_though_an_advisory_calls_it_good() -> None:
+    calls = advisory(
+        "calls", "< 5.15.0-100.110", "good: [{release: 5.15.0-130-generic, version: 5.15.0-130.140}]\n"
+    )
+    for lacks, why in (([], "None"), (None, "it cannot be told whether it has the modules in use")):
+        found = good.weigh(
+            node(installed=[installed("5.15.0-130-generic", "5.15.0-130.140", lacks=lacks)]), [calls]
+        )
+        assert out(found, "5.15.0-130-generic") == why
 
 
 def test_nothing_is_chosen_for_a_node_of_which_nothing_is_known(ours: list[Advisory]) -> None:
@@ -350,7 +437,7 @@ def catalogues(draw: st.DrawFn) -> list[Advisory]:
     """Ranges around the running kernel, some with conditions, some with a good kernel of their own."""
     found = []
     for number in range(draw(st.integers(0, 6))):
-        low, high = sorted(draw(st.tuples(NUMBERS, NUMBERS)))
+        low, high = sorted(draw(st.sets(NUMBERS, min_size=2, max_size=2)))
         rest = draw(
             st.sampled_from(["", "conditions: [{module: cifs}]\n", "conditions: [{driver: amdgpu}]\n"])
         )
@@ -408,7 +495,7 @@ def test_one_more_advisory_makes_nothing_good_that_was_not(
 ) -> None:
     kernel = node(**facts)
     before = {one.release: one.out for one in good.weigh(kernel, catalogue).candidates}
-    low, high = sorted(data.draw(st.tuples(NUMBERS, NUMBERS)))
+    low, high = sorted(data.draw(st.sets(NUMBERS, min_size=2, max_size=2)))
     more = advisory("more", f">= 5.15.0-{low}.{low + 10}, < 5.15.0-{high}.{high + 10}")
     for policy in good.POLICIES:
         chosen = good.choose(kernel, [*catalogue, more], policy)["release"]
@@ -424,3 +511,112 @@ def test_knowing_more_of_a_node_never_takes_a_good_kernel_away(
     seen = {one.release: one.out for one in good.weigh(node(**facts), catalogue).candidates}
     assert seen.keys() == blind.keys()
     assert all(seen[release] is None for release, why in blind.items() if why is None)
+
+
+# --- what is proposed to a node ----------------------------------------------------------------------
+
+HWE = installed("6.8.0-50-generic", "6.8.0-50.51", package=package("6.8.0-50.51", "linux-signed-hwe-6.8"))
+
+
+def abi(release: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", release)))
+
+
+@st.composite
+def machines(draw: st.DrawFn) -> Any:
+    """The incident's node with more on its disk, and a boot loader that takes the first or is told what to take."""
+    kernel = node(**draw(NODES))
+    for number in draw(st.sets(NUMBERS, max_size=4)):
+        flavour = draw(st.sampled_from(["generic", "generic", "lowlatency"]))
+        source = draw(st.sampled_from(["linux-signed", "linux-signed", "linux-signed-hwe-5.15"]))
+        version = f"5.15.0-{number}.{number + 10 + draw(st.integers(0, 1))}"
+        can = draw(st.sampled_from([True, True, False, None]))
+        lacks = draw(st.sampled_from([[], [], ["bnxt_en"], None]))
+        one = installed(f"5.15.0-{number}-{flavour}", version, can, lacks=lacks)
+        one["package"] = package(version, source if flavour == "generic" else "linux-signed-lowlatency")
+        if one["release"] == kernel["release"]:
+            kernel["installed"].clear()
+        kernel["installed"].append(one)
+    kernel["installed"] += draw(st.sampled_from([[], [], [HWE]]))
+    releases = sorted((one["release"] for one in kernel["installed"]), key=abi)
+    named_by = draw(st.sampled_from(["first", "first", "id", "title", "position"]))
+    boots = releases[-1] if named_by == "first" else draw(st.sampled_from(releases))
+    entry = {"release": boots, "entry": f"gnulinux-{boots}-advanced-1", "because": "the default"}
+    kernel["next_boot"] = {**entry, "once": draw(st.sampled_from([False, False, True])), "named_by": named_by}
+    kernel["boot_loader"] = "grub"
+    return kernel
+
+
+CHOICES = st.one_of(
+    st.just({}),
+    st.builds(
+        lambda number, rest, key, before: {key: f"{before}5.15.0-{number}{rest}"},
+        NUMBERS,
+        st.sampled_from(["-generic", "-generic", "-lowlatency", ""]),
+        st.sampled_from(["kernel_upgrade_release", "kernel_upgrade_package"]),
+        st.sampled_from(["", "linux-image-"]),
+    ),
+    st.just({"kernel_upgrade_release": "5.15.0-120-generic", "kernel_upgrade_package": "linux-image-5"}),
+)
+
+
+def proposed(kernel: Any, catalogue: list[Advisory], **variables: Any) -> list[Any]:
+    case: Any = {"facts": {"kernel": kernel}, "advisories": catalogue, "vars": variables}
+    return [one["remedy"] for one in rules.known_bad(case) if one["status"] == "affected"]
+
+
+@given(machines(), catalogues(), CHOICES, st.sampled_from(good.POLICIES))
+def test_a_remedy_brings_a_newer_kernel_of_the_kind_that_nothing_names_and_that_will_boot(
+    kernel: Any, catalogue: list[Advisory], choice: Facts, policy: str
+) -> None:
+    remedies = proposed(kernel, catalogue, fleetops_kernel_policy=policy, **choice)
+    assert all(one == remedies[0] for one in remedies), "all findings of a node name one target"
+    if not remedies or remedies[0] is None:
+        return
+    ((key, value),) = remedies[0]["vars"].items()
+    release = value.removeprefix("linux-image-") if key == "kernel_upgrade_package" else value
+    assert re.fullmatch(r"5\.15\.0-\d+-generic", release), "of another flavour, another series, or no release"
+    disk = next((one for one in kernel["installed"] if one["release"] == release), None)
+    number = abi(release)[3]
+    uploads = [f"5.15.0-{number}.{one}" for one in (0, number + 10, 9999)]
+    if disk:
+        assert disk["package"]["source"] == "linux-signed"
+        assert disk["bootable"] is True
+        assert disk["lacks"] == []
+        uploads = [disk["package"]["version"]]
+    assert versions.key(uploads[-1]) > versions.key("5.15.0-91.101")
+    assert number >= 91
+    for one in catalogue:
+        subjects: Any = [
+            {**matching.subject_of(kernel), "release": release, "version": version} for version in uploads
+        ]
+        said = {matching.say(one, subject, matching.traits_of(kernel)) for subject in subjects}
+        assert said != {"affected"}, "known bad on this node"
+    entry = kernel["next_boot"]
+    assert not entry["once"], "it would fall back at the boot after the next"
+    menu = sorted({release, *(one["release"] for one in kernel["installed"])}, key=abi)
+    assert release == (menu[-1] if entry["named_by"] == "first" else entry["release"]), "not taken"
+
+
+def test_by_contrast_there_is_a_remedy_where_nothing_is_in_the_way() -> None:
+    kernel = node(boot_loader="grub")
+    entry = {"release": kernel["release"], "entry": "gnulinux-simple-1", "because": "the default"}
+    kernel["next_boot"] = {**entry, "once": False, "named_by": "first"}
+    for choice, release in (
+        ({}, "5.15.0-100-generic"),
+        ({"kernel_upgrade_release": "5.15.0-120-generic"}, "5.15.0-120-generic"),
+    ):
+        assert proposed(kernel, [BAD], **choice) == [
+            {"role": "kernel_upgrade", "vars": {"kernel_upgrade_release": release}}
+        ]
+    kernel["installed"].append(installed("5.15.0-110-generic", "5.15.0-110.120"))
+    kernel["next_boot"]["release"] = "5.15.0-110-generic"
+    assert proposed(kernel, [BAD])[0]["vars"] == {"kernel_upgrade_release": "5.15.0-110-generic"}
+    # Nearest is 100, and 110 stands above it: with something said against 110, nothing is left.
+    worse = advisory("worse", ">= 5.15.0-105.115, < 5.15.0-115.125")
+    assert proposed(kernel, [BAD, worse], fleetops_kernel_policy="nearest-good")[0]["vars"] == {
+        "kernel_upgrade_release": "5.15.0-115-generic"
+    }
+    kernel["installed"].append(HWE)
+    kernel["next_boot"]["release"] = HWE["release"]
+    assert proposed(kernel, [BAD, worse]) == [None]

@@ -59,6 +59,7 @@ def node(**changes: Any) -> Any:
         "package": package,
         "installed": [running],
         "next_boot": None,
+        "boot_loader": "grub",
         "unknown": {"modules": WHY},
         **dict.fromkeys((*ALL, "modules")),
         **changes,
@@ -147,9 +148,117 @@ good: [{release: 5.15.0-204-generic}]
     assert "set kernel_upgrade_release" in one["reason"]
 
 
-def test_the_choice_of_the_site_comes_first(ours: list[Advisory]) -> None:
-    for one in affected(node(), ours, kernel_upgrade_release="5.15.0-112-generic").values():
-        assert one["remedy"]["vars"] == {"kernel_upgrade_release": "5.15.0-112-generic"}
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        ({"kernel_upgrade_release": "5.15.0-210-generic"}, None),
+        ({"kernel_upgrade_package": "linux-image-5.15.0-210-generic"}, None),
+        ({"kernel_upgrade_release": "5.15.0-112-generic"}, "it is named by lp2068738, lp2089318"),
+        ({"kernel_upgrade_package": "linux-image-5.15.0-112-generic"}, "it is named by lp2068738, lp2089318"),
+        ({"kernel_upgrade_release": "5.15.0-91-generic"}, "it is what runs"),
+        ({"kernel_upgrade_release": "5.15.0-60-generic"}, "it is older than what runs"),
+        ({"kernel_upgrade_release": "5.15.0-210-lowlatency"}, "their flavours differ"),
+        ({"kernel_upgrade_release": "6.8.0-110-generic"}, "their upstream series differ"),
+        ({"kernel_upgrade_release": "6.1.0-56-amd64"}, "their distributions differ"),
+        ({"kernel_upgrade_release": "garbage"}, "it is spelt as no distribution spells its kernels"),
+        ({"kernel_upgrade_release": 5.15}, "kernel_upgrade_release is '5.15': expected a text"),
+        ({"kernel_upgrade_release": ["5.15.0-210-generic"]}, "expected a text"),
+        ({"kernel_upgrade_package": "linux-image-generic"}, "Not the package of a kernel image"),
+        (
+            {"kernel_upgrade_release": "5.15.0-210-generic", "kernel_upgrade_package": "linux-image-x"},
+            "exactly one of kernel_upgrade_release and kernel_upgrade_package",
+        ),
+    ],
+)
+def test_the_choice_of_the_site_comes_first_and_is_judged_as_any_other(
+    ours: list[Advisory], choice: Facts, words: str | None
+) -> None:
+    for one in affected(node(), ours, **choice).values():
+        wanted = {"role": "kernel_upgrade", "vars": choice}
+        assert one["remedy"] == (wanted if words is None else None)
+        assert (words or "which kernel_upgrade_") in one["reason"]
+        assert ("no cure from here" in one["reason"]) is (words is not None)
+
+
+def test_of_a_choice_that_cannot_be_judged_in_full_that_is_said(ours: list[Advisory]) -> None:
+    one = affected(node(**NONE), ours, kernel_upgrade_release="5.15.0-140-generic")["lp2089318"]
+    assert one["remedy"]["vars"] == {"kernel_upgrade_release": "5.15.0-140-generic"}
+    text = "id: site\ntitle: t\nseverity: low\nsymptom: s\nconfidence: c\n"
+    text += "affects: [{distro: ubuntu, source: linux, versions: '<= 5.15.0-210.215'}]\n"
+    catalogue = [*ours, advisories.parse(text, "site.yml")]
+    one = affected(node(), catalogue, kernel_upgrade_release="5.15.0-210-generic")["lp2089318"]
+    assert one["remedy"]["vars"] == {"kernel_upgrade_release": "5.15.0-210-generic"}
+    assert "whether site name it as well is unknown" in one["reason"]
+
+
+def test_a_newer_upload_of_what_runs_needs_a_reboot_only(ours: list[Advisory]) -> None:
+    """Debian replaces a kernel under its own name: `remediate` reboots, and proves that nothing names it then."""
+    release = "6.1.0-47-amd64"
+    distro = {"id": "debian", "version_id": "12", "codename": "bookworm", "family": "debian"}
+    text = "id: site\ntitle: t\nseverity: low\nsymptom: s\nconfidence: c\n"
+    text += "affects: [{distro: debian, source: linux, versions: '< 6.1.170-2'}]\n"
+    for disk, cured in (("6.1.170-3", True), ("6.1.170-1", False), ("6.1.169-1", False)):
+        old = {**node()["package"], "version": "6.1.170-1", "source": "linux-signed-amd64"}
+        kernel = node(release=release, flavour="amd64", distro=distro, package=old)
+        kernel["installed"][0].update(release=release, package={**old, "version": disk})
+        kernel["next_boot"] = {"release": release, "because": "0", "entry": "gnulinux-simple-1"}
+        kernel["next_boot"].update(once=False, named_by="first")
+        one = affected(kernel, [advisories.parse(text, "site.yml")])["site"]
+        assert (f"{release} boots next: a reboot cures it" in one["reason"]) is cured
+        reboot = {"role": "kernel_upgrade", "vars": {"kernel_upgrade_release": release}}
+        assert (one["remedy"] == reboot) is cured
+
+
+@pytest.mark.parametrize("entry", [{}, {"once": True}])
+def test_an_older_kernel_that_boots_next_is_no_cure(ours: list[Advisory], entry: Facts) -> None:
+    """5.15.0-143 is in no range of a node without those modules, and older than 5.15.0-144, which is in one."""
+    runs, older = "5.15.0-144-generic", "5.15.0-143-generic"
+    package = {**node()["package"], "version": "5.15.0-144.157"}
+    kernel = node(release=runs, package=package, **NONE)
+    kernel["installed"] = [
+        {**node()["installed"][0], "release": older, "package": {**package, "version": "5.15.0-143.153"}},
+        {**node()["installed"][0], "release": runs, "package": package},
+    ]
+    kernel["next_boot"] = {
+        "release": older,
+        "because": "saved_entry",
+        "entry": f"gnulinux-{older}-advanced-1",
+    }
+    kernel["next_boot"].update({"once": False, "named_by": "id", **entry})
+    text = "id: site\ntitle: t\nseverity: low\nsymptom: s\nconfidence: c\n"
+    text += "affects: [{distro: ubuntu, source: linux, versions: '>= 5.15.0-144.0, < 5.15.0-145.0'}]\n"
+    one = affected(kernel, [*ours, advisories.parse(text, "site.yml")])["site"]
+    assert one["remedy"] is None
+    assert "a reboot cures it" not in one["reason"]
+    assert ("for one boot only" if entry else "unpin it first") in one["reason"]
+
+
+@pytest.mark.parametrize(
+    ("source", "release", "flavour", "status"),
+    [
+        ("linux-signed", "5.15.0-210-generic", "generic", "ok"),
+        ("linux-signed-aws", "5.15.0-1052-aws", "aws", "unknown"),
+        ("linux-signed-lowlatency", "5.15.0-144-lowlatency", "lowlatency", "unknown"),
+    ],
+)
+def test_a_kind_of_kernel_that_the_catalogue_has_nothing_on_is_not_fine(
+    ours: list[Advisory], source: str, release: str, flavour: str, status: str
+) -> None:
+    kernel = node(release=release, flavour=flavour, installed=[])
+    kernel["package"].update(version=release.rpartition("-")[0] + ".1", source=source)
+    every = found(kernel, ours)
+    assert {one["status"] for one in every.values()} == {status}
+    if status == "unknown":
+        (one,) = every.values()
+        assert (one["severity"], one["remedy"]) == ("low", None)
+        assert f"the catalogue has nothing on {source.replace('-signed', '')} of ubuntu" in one["reason"]
+
+
+def test_a_distribution_that_the_catalogue_has_nothing_on_is_not_fine(ours: list[Advisory]) -> None:
+    mint = {"id": "linuxmint", "version_id": "21", "codename": "vera", "family": None}
+    (one,) = found(node(distro=mint), ours).values()
+    assert (one["status"], one["severity"]) == ("unknown", "low")
+    assert "nothing on linux of linuxmint" in one["reason"]
 
 
 def test_what_boots_next_is_weighed_against_the_conditions_of_the_node(ours: list[Advisory]) -> None:
@@ -160,6 +269,7 @@ def test_what_boots_next_is_weighed_against_the_conditions_of_the_node(ours: lis
         one["package"] = {**kernel["package"], "version": "5.15.0-140.150"}
         kernel["installed"].append(one)
         kernel["next_boot"] = {"release": one["release"], "because": "default in grub.cfg: 0", "entry": "x"}
+        kernel["next_boot"].update(once=False, named_by="first")
         return kernel
 
     for one in affected(with_next(**NONE), ours).values():
