@@ -202,12 +202,13 @@ def _at_risk(name: str, kernel: KernelFacts | None) -> tuple[str, str]:
 
 
 def _in_order(kernel: KernelFacts | None, running: str | None) -> list[str]:
-    """The installed kernels, oldest first; none where they are not all of the running one's kind, with one order."""
+    """The installed kernels, oldest first as apt has it, which orders all flavours by their releases; or none."""
     releases = [one["release"] for one in (kernel["installed"] if kernel else None) or []]
     try:
-        return versions.kernel_sort(releases) if running in releases else []
-    except FleetopsError:
+        order = sorted(releases, key=lambda release: versions.key(release, versions.DEB))
+    except FleetopsError:  # of the site's own making, with a name that dpkg would not order
         return []
+    return order if running in order else []
 
 
 def _kept(order: Sequence[str], booted: str) -> set[str]:

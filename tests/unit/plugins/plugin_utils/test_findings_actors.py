@@ -192,7 +192,9 @@ def test_dnf_keeps_the_booted_one(clean: Facts, ours: Found) -> None:
         ([NEW, NEWER], RUNNING, "ok", f"{RUNNING}, which runs now, is one of them"),
         (["6.1.0-40-cloud-amd64"], None, "ok", "which runs now, is one of them"),
         (["6.1.0-40-cloud-amd64", "6.1.0-41-cloud-amd64"], None, "ok", "which runs now, is one of them"),
-        (["6.1.0-56-amd64"], None, "unknown", "cannot be told"),
+        (["6.1.0-56-amd64"], None, "ok", "which runs now, is one of them"),
+        (["6.1.0-56-amd64", "6.12.9-amd64"], "6.12.9-amd64", "affected", f"{RUNNING} may go"),
+        (["own_build"], None, "unknown", "cannot be told"),
     ],
 )
 def test_which_kernel_goes(
