@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Finding
-from ansible_collections.fleetops.kernel.plugins.plugin_utils import advisories, findings, records
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import advisories, findings, records, sitevars
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.doors import as_filter
 
 
@@ -23,6 +23,9 @@ def judge(
     for name in chosen:
         if name not in records.CHOICES:
             raise FleetopsError(f"'{name}' is no choice: expected {', '.join(records.CHOICES)}")
+    bad = sitevars.say(sitevars.wrong(chosen))
+    if bad:
+        raise FleetopsError(bad)
     return findings.judge(records.facts_read(facts), advisories.load(advisories_dirs), chosen)
 
 

@@ -104,6 +104,7 @@ summary:
     outcomes: {}
     unreachable: [node-b2]
     unreadable: []
+    bad_variables: []
 clean:
   description: Whether every host was read and has no finding that is affected or unknown.
   returned: always

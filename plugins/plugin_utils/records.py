@@ -14,8 +14,7 @@ from typing import Any, TypedDict
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Finding, OnPanic
-from ansible_collections.fleetops.kernel.plugins.plugin_utils import findings, good, verdict
-from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings import policy
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import findings, sitevars, verdict
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.readings import NodeFacts
 
@@ -24,18 +23,10 @@ FACT = "fleetops_"
 # Where the role assess registers its look at a node, and remediate what became of it.
 LOOK = "assess_look"
 OUTCOME = "fleetops_outcome"
+KNOWN_BAD = "kernel-known-bad"
 # The folder on the controller that is read instead of a dead node.
 ROOT = "fleetops_root"
-# A site's own choices: the remedies propose them, the policy judges by them (see findings.judge).
-CHOICES = (
-    "crashkernel_size",
-    "crashkernel_capture_panic",
-    "kernel_upgrade_release",
-    "kernel_upgrade_package",
-    policy.MINIMUM,
-    policy.FLAVOURS,
-    good.POLICY,
-)
+CHOICES = tuple(sitevars.CHECKS)
 
 
 class Outcome(TypedDict):
@@ -54,7 +45,11 @@ class LeftBehind(TypedDict):
 
 
 class Record(TypedDict):
-    """One host. ``unreachable`` and ``unreadable`` are reasons; with one of them there are no facts."""
+    """One host. ``unreachable`` and ``unreadable`` are reasons; with one of them there are no facts.
+
+    ``bad_variables`` is a reason as well, and stands in ``unreadable`` too: nothing is planned on such a host, and it
+    counts like one that could not be read. Its facts were read all the same, and are judged as far as they can be.
+    """
 
     host: str
     zone: str
@@ -63,6 +58,7 @@ class Record(TypedDict):
     on_panic: OnPanic
     unreachable: str | None
     unreadable: str | None
+    bad_variables: str | None
     left_behind: LeftBehind | None
     outcome: Outcome | None
 
@@ -88,12 +84,17 @@ def record(host: str, variables: Mapping[str, Any], advisories: Sequence[Advisor
         unreadable = "it was not looked at" if facts is None else None
     chosen = {key: plain(variables.get(key)) for key in CHOICES}
     outcome = plain(variables.get(OUTCOME))
-    on_panic = verdict.on_panic(facts) if facts else unlooked(unreachable, unreadable)
+    bad = sitevars.wrong(chosen) if facts else {}
     found: list[Finding] = []
     try:
-        found = findings.judge(facts, advisories, chosen) if facts else []
-    except FleetopsError as error:  # a choice of the site that cannot be meant so: no other host shall suffer
-        facts, unreadable = None, error.msg
+        found = _judge(facts, advisories, chosen, bad) if facts else []
+    except FleetopsError as error:  # what fails of one host shall not be felt by the others
+        facts, unreadable, bad = None, error.msg, {}
+    on_panic = (
+        verdict.on_panic(facts, _dump_may_fail(found, advisories))
+        if facts
+        else unlooked(unreachable, unreadable)
+    )
     return {
         "host": host,
         "zone": zone_of(variables),
@@ -101,12 +102,34 @@ def record(host: str, variables: Mapping[str, Any], advisories: Sequence[Advisor
         "findings": found,
         "on_panic": on_panic,
         "unreachable": unreachable,
-        "unreadable": unreadable,
+        "unreadable": f"bad variable: {sitevars.say(bad)}" if bad else unreadable,
+        "bad_variables": sitevars.say(bad),
         "left_behind": _left_behind(variables, look),
         "outcome": {"status": str(outcome["status"]), "why": str(outcome.get("why") or "")}
         if outcome
         else None,
     }
+
+
+def _judge(
+    facts: NodeFacts, advisories: Sequence[Advisory], chosen: Mapping[str, Any], bad: Mapping[str, str]
+) -> list[Finding]:
+    """The findings of a host. With bad variables those that need none of them, and no cure, which might be another."""
+    usable = {name: None if name in bad else value for name, value in chosen.items()}
+    found = findings.judge(facts, advisories, usable)
+    for finding in found if bad else []:
+        finding["remedy"] = None
+    return found
+
+
+def _dump_may_fail(found: Sequence[Finding], advisories: Sequence[Advisory]) -> list[str]:
+    """The advisories that name the running kernel, or may name it, as one whose dump may fail."""
+    breaks = {advisory["id"] for advisory in advisories if advisory["breaks_kdump"]}
+    return [
+        finding["subject"]
+        for finding in found
+        if finding["id"] == KNOWN_BAD and finding["subject"] in breaks and findings.is_open(finding)
+    ]
 
 
 def unlooked(unreachable: str | None, unreadable: str | None) -> OnPanic:

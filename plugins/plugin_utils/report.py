@@ -95,7 +95,7 @@ def failures(report: Report, fail_on: str) -> list[str]:
         return []
     summary, found = report["summary"], []
     total = summary["hosts"]
-    for key, words in (("unreachable", "could not be reached"), ("unreadable", "could not be read")):
+    for key, words in text.DARK.items():
         if summary[key]:
             found.append(f"{len(summary[key])} of {total} hosts {words} ({text.abbreviate(summary[key])})")
     if fail_on != NEVER:
@@ -156,6 +156,7 @@ def _host(record: Record) -> dict[str, Any]:
         "on_panic": record["on_panic"],
         "unreachable": record["unreachable"],
         "unreadable": record["unreadable"],
+        "bad_variables": record["bad_variables"],
         "left_behind": record["left_behind"],
     }
 
@@ -186,7 +187,7 @@ def _compare(host: str, entry: dict[str, Any], record: Record, before: Report, d
     if touched and entry["facts"] is not None and _same_reading(kept, _kernel(entry)):
         # The facts of before are still there when nobody looked again: they prove nothing.
         entry["unreadable"] = "it was not looked at again after the cure"
-        entry.update(facts=None, findings=[])
+        entry.update(facts=None, findings=[], bad_variables=None)
         entry["on_panic"] = {"outcome": "unknown", "because": entry["unreadable"], "evidence": []}
     dark = entry["unreachable"] or entry["unreadable"] or was["unreachable"] or was["unreadable"]
     entry["difference"] = None if dark else difference(was["findings"], entry["findings"])
@@ -245,7 +246,7 @@ def _summary(hosts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         found = [finding["status"] for finding in entry["findings"]]
         for status in statuses:
             statuses[status] += found.count(status)
-        if entry["facts"] is not None:
+        if entry["facts"] is not None and not entry["bad_variables"]:
             nodes["affected" if "affected" in found else "unknown" if "unknown" in found else "clean"] += 1
     return {
         "hosts": len(hosts),
@@ -254,5 +255,8 @@ def _summary(hosts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         "on_panic": panic,
         "outcomes": outcomes,
         "unreachable": [host for host, entry in hosts.items() if entry["unreachable"]],
-        "unreadable": [host for host, entry in hosts.items() if entry["unreadable"]],
+        "unreadable": [
+            host for host, entry in hosts.items() if entry["unreadable"] and not entry["bad_variables"]
+        ],
+        "bad_variables": [host for host, entry in hosts.items() if entry["bad_variables"]],
     }

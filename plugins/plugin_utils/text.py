@@ -51,6 +51,12 @@ WORDS = {
     "reboots": "REBOOTS",
     "dumps": "DUMPS",
 }
+# Why a host is no clean one whatever was found on it, by the key of the summary.
+DARK = {
+    "unreachable": "could not be reached",
+    "unreadable": "could not be read",
+    "bad_variables": "have a bad variable",
+}
 STATUSES = ("failed", "not attempted", "done", "planned", "nothing to do")
 
 _SIZE = re.compile(r"\d+(?:\.\d+)? MiB")
@@ -276,7 +282,8 @@ def _conclusion(report: Mapping[str, Any], paint: _Paint) -> list[str]:
     summary = report["summary"]
     hosts: Hosts = report["hosts"]
     lines: list[str] = []
-    for key, words in (("unreachable", "COULD NOT BE REACHED"), ("unreadable", "COULD NOT BE READ")):
+    for key, words in DARK.items():
+        words = words.upper()
         for why, those in _by_reason({host: hosts[host][key] for host in summary[key]}):
             lines += paint(_wrap(f"{words}: {abbreviate(those)}: {why}", "", "    "), words, "1;31")
     panic = ", ".join(
@@ -290,6 +297,7 @@ def _conclusion(report: Mapping[str, Any], paint: _Paint) -> list[str]:
     what += [f"{nodes['unknown']} with unknowns only"] if nodes["unknown"] else []
     what += [f"{len(summary['unreachable'])} not reached"] if summary["unreachable"] else []
     what += [f"{len(summary['unreadable'])} not read"] if summary["unreadable"] else []
+    what += [f"{len(summary['bad_variables'])} with a bad variable"] if summary["bad_variables"] else []
     tally = (
         f"; {count(found['affected'], 'fault')} and {count(found['unknown'], 'unknown')} in all"
         if not clean

@@ -265,8 +265,11 @@ def _crashkernel_remedy(
 def _seconds(case: Case, kdump: KdumpFacts) -> int:
     """Until a failing capture kernel reboots: the site's own, else what it carries now, else the role's default."""
     chosen = case["vars"].get("crashkernel_capture_panic")
-    if chosen in (None, ""):
-        return kdump["capture"]["panic"] or CAPTURE_PANIC
+    return kdump["capture"]["panic"] or CAPTURE_PANIC if chosen in (None, "") else seconds_of(chosen)
+
+
+def seconds_of(chosen: Any) -> int:
+    """The site's own ``crashkernel_capture_panic``. Raises FleetopsError for what can be no such time."""
     try:
         seconds = int(str(chosen))
     except ValueError:

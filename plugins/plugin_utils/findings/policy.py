@@ -29,7 +29,7 @@ _FLAVOUR = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
 def minimum(case: Case) -> list[Finding]:
     """Is the running kernel at least the one of its kind that the site asks for?"""
     name = "kernel-policy", "minimum"
-    wanted = _minimum_kernels(case["vars"].get(MINIMUM))
+    wanted = minimum_kernels(case["vars"].get(MINIMUM))
     if not wanted:
         return []
     kernel = case["facts"]["kernel"]
@@ -60,7 +60,7 @@ def minimum(case: Case) -> list[Finding]:
 def flavour(case: Case) -> list[Finding]:
     """Is the running kernel of a flavour that the site allows?"""
     name = "kernel-policy", "flavour"
-    allowed = _allowed_flavours(case["vars"].get(FLAVOURS))
+    allowed = allowed_flavours(case["vars"].get(FLAVOURS))
     if not allowed:
         return []
     kernel = case["facts"]["kernel"]
@@ -78,7 +78,7 @@ def flavour(case: Case) -> list[Finding]:
 # --- what the site wrote -----------------------------------------------------------------------------
 
 
-def _minimum_kernels(value: Any) -> list[str]:
+def minimum_kernels(value: Any) -> list[str]:
     """Raises FleetopsError for what is no release."""
     wanted = _texts(MINIMUM, value, "a release as 'uname -r' shows it, such as 5.15.0-112-generic")
     for number, one in enumerate(wanted):
@@ -89,7 +89,7 @@ def _minimum_kernels(value: Any) -> list[str]:
     return wanted
 
 
-def _allowed_flavours(value: Any) -> list[str]:
+def allowed_flavours(value: Any) -> list[str]:
     """Raises FleetopsError for what can be no flavour."""
     expected = f"a flavour such as generic, cloud-amd64 or {PLAIN} (that of Red Hat's plain kernel)"
     allowed = _texts(FLAVOURS, value, expected)

@@ -13,52 +13,26 @@ from ansible.playbook.task import Task
 from ansible.template import Templar
 from ansible.utils.display import Display
 from ansible_collections.fleetops.kernel.plugins.action import fleet_report
+from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
+from ansible_collections.fleetops.kernel.plugins.module_utils._readers import actors, kdump, kernel, links
 from ansible_collections.fleetops.kernel.plugins.modules import fleet_report as documentation
 
 DARK = {"assess_look": {"unreachable": True, "msg": "no route"}}
 
 
+HOSTS = Path(__file__).resolve().parents[2] / "fixtures" / "hosts"
+
+
 def facts(loaded: bool) -> dict[str, Any]:
-    """Just enough to be judged."""
-    kernel: Any = {
-        "release": "6.1.0-56-amd64",
-        "version": None,
-        "architecture": "x86_64",
-        "flavour": "amd64",
-        "distro": {"id": "debian", "version_id": "12", "codename": "bookworm", "family": "debian"},
-        "container": False,
-        "package": None,
-        "panic_sysctls": {"kernel.panic": 0},
-        "watchdogs": [],
-        "boot_id": "one",
-        "uptime": 1.0 + loaded,
-        "unknown": {},
+    """Those of a captured machine without a fault; without *loaded*, with one: a panic hangs it."""
+    host = Host(str(HOSTS / "debian-6.1-clean"))
+    parts: Any = {
+        part.__name__.rpartition(".")[2]: part.read(host) for part in (kernel, kdump, links, actors)
     }
-    line = {"raw": "panic=10", "tokens": ["panic=10"], "init_args": []}
-    kdump = {
-        "implementation": "kdump-tools",
-        "reservation": {"requested": ["512M"], "bytes": 512 << 20, "low_bytes": None, "high_bytes": None},
-        "capture": {
-            "loaded": loaded,
-            "cmdline": line if loaded else None,
-            "panic": 10 if loaded else None,
-            "initrd": "/i",
-            "initrd_bytes": 9 << 20,
-            "source": "/c",
-        },
-        "service": None,
-        "target": {"path": "/var/crash", "kind": "local", "free_bytes": 1 << 30, "total_bytes": 2 << 30},
-        "unknown": {},
-    }
-    links = {"links": [], "total": 2, "unknown": {}}
-    actors: dict[str, Any] = {
-        "upgrades": [],
-        "kured": {"running": False, "sentinel": "/x", "sentinel_present": False, "lines": []},
-        "networkd": None,
-        "cilium": False,
-        "unknown": {},
-    }
-    parts = {"kernel": kernel, "kdump": kdump, "links": links, "actors": actors}
+    parts["kernel"].update(boot_id="one", uptime=1.0 + loaded)
+    if not loaded:
+        parts["kernel"]["panic_sysctls"]["kernel.panic"] = 0
+        parts["kdump"]["capture"].update(loaded=False, cmdline=None, panic=None)
     return {"ansible_facts": {f"fleetops_{part}": value for part, value in parts.items()}}
 
 

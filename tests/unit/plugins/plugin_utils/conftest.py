@@ -55,51 +55,11 @@ def _read(name: str) -> Facts:
 
     host = Host(str(HOSTS / name))
     return {
-        "kernel": whole(kernel.read(host)),
-        "kdump": kdump.read(host),
-        "links": links.read(host),
-        "actors": quiet(actors.read(host)),
+        "kernel": dict(kernel.read(host)),
+        "kdump": dict(kdump.read(host)),
+        "links": dict(links.read(host)),
+        "actors": dict(actors.read(host)),
     }
-
-
-def whole(kernel: Any) -> Facts:
-    """The facts of a kernel, with what its tree does not hold set to that of a machine without a fault.
-
-    A tree holds what its capture looked at: what was never asked for is no fault of that machine.
-    """
-    plain: Facts = {
-        "modules": {"loaded": ["ext4", "virtio_net"], "out_of_tree": []},
-        "livepatches": [],
-        "packages": {"held": [], "broken": [], "metas": []},
-        "dkms": [],
-        "reboot_required": {"required": False, "packages": [], "source": "/run/reboot-required"},
-    }
-    for key, value in plain.items():
-        _fill(kernel, kernel["unknown"], key, key, value)
-    for one in kernel["installed"] or []:
-        _fill(one, kernel["unknown"], "lacks", f"installed.{one['release']}.lacks", [])
-        _fill(one, kernel["unknown"], "prebuilt", f"installed.{one['release']}.prebuilt", [])
-    for key, value in {"once": False, "named_by": "first"}.items():
-        if kernel["next_boot"]:
-            _fill(kernel["next_boot"], kernel["unknown"], key, f"next_boot.{key}", value)
-    return dict(kernel)
-
-
-def quiet(actors: Any) -> Facts:
-    """The same for those who act on a node: nobody does."""
-    for key, value in {"upgrades": [], "cilium": False}.items():
-        _fill(actors, actors["unknown"], key, key, value)
-    for key in ("running", "sentinel_present"):
-        _fill(actors["kured"], actors["unknown"], key, f"kured.{key}", False)
-    for key in ("active", "manages_foreign_routes", "manages_foreign_rules"):
-        _fill(actors["networkd"], actors["unknown"], key, f"networkd.{key}", True)
-    return dict(actors)
-
-
-def _fill(part: Any, unknown: dict[str, str], key: str, path: str, value: Any) -> None:
-    if part.get(key) is None:
-        part[key] = value
-        unknown.pop(path, None)
 
 
 @pytest.fixture

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ansible_collections.fleetops.kernel.plugins.plugin_utils import plan, records
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import plan, records, report
+
+if TYPE_CHECKING:
+    from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
 
 Facts = dict[str, Any]
 
@@ -127,24 +131,64 @@ def test_the_site_s_choices_reach_the_remedies(incident: Facts) -> None:
 
 
 @pytest.mark.parametrize(
-    ("choice", "value", "words"),
+    ("name", "value", "words"),
     [
-        ("crashkernel_capture_panic", 0, "crashkernel_capture_panic is '0'"),
-        ("crashkernel_size", "lots", "crashkernel=lots is malformed"),
+        ("crashkernel_capture_panic", 0, "crashkernel_capture_panic is '0': expected seconds"),
+        ("crashkernel_size", "lots", "crashkernel_size is 'lots': crashkernel=lots is malformed"),
+        ("fleetops_kernel_policy", "newest", "expected one of newest-good, nearest-good, got 'newest'"),
+        ("assess_minimum_kernels", ["5.15"], "assess_minimum_kernels[0] is '5.15': expected a release"),
     ],
 )
-def test_a_malformed_choice_of_one_host_is_said_of_that_host_alone(
-    incident: Facts, choice: str, value: Any, words: str
+def test_a_bad_variable_of_one_host_is_said_of_that_host_alone(
+    incident: Facts, clean: Facts, name: str, value: Any, words: str
 ) -> None:
-    found = collect({"n1": variables(incident, **{choice: value}), "n2": variables(incident)})
-    assert words in str(found["n1"]["unreadable"])
-    assert (found["n1"]["facts"], found["n1"]["findings"]) == (None, [])
-    assert found["n1"]["on_panic"]["outcome"] == "hangs", "this hangs on no choice"
-    assert found["n2"]["unreadable"] is None
-    assert found["n2"]["findings"]
+    given = {"n1": variables(incident, **{name: value}), "n2": variables(incident)}
+    # The same slip on a node of which no rule asks for it.
+    given["n3"] = variables(clean, **{name: value})
+    found = collect(given)
+    for host in ("n1", "n3"):
+        assert words in str(found[host]["bad_variables"])
+        assert found[host]["unreadable"] == f"bad variable: {found[host]['bad_variables']}"
+    assert (found["n2"]["unreadable"], found["n2"]["bad_variables"]) == (None, None)
+    # What hangs on no variable is judged all the same; nothing is cured by what may not be meant.
+    assert found["n1"]["on_panic"]["outcome"] == "hangs"
+    told = [[(one["id"], one["status"]) for one in found[host]["findings"]] for host in ("n1", "n2")]
+    assert told[0] == told[1]
+    assert any(one["remedy"] for one in found["n2"]["findings"])
+    assert not any(one["remedy"] for one in found["n1"]["findings"])
     planned = plan.make(found)
     assert [step["host"] for step in planned["steps"]] == ["n2"]
     assert words in planned["skipped"]["n1"]
+
+
+def test_a_host_with_a_bad_variable_counts_like_one_that_was_not_read(incident: Facts, clean: Facts) -> None:
+    hosts = {"n1": variables(clean, fleetops_kernel_policy="newest"), "n2": variables(clean)}
+    made = report.build("assess", "after", collect(hosts), "2026-01-01T00:00:00Z")
+    assert made["summary"]["bad_variables"] == ["n1"]
+    assert made["summary"]["unreadable"] == []
+    assert sum(made["summary"]["nodes"].values()) == 1
+    assert report.failures(made, "never") == ["1 of 2 hosts have a bad variable (n1)"]
+    shown = " ".join(report.render(made).split())
+    assert "HAVE A BAD VARIABLE: n1: fleetops_kernel_policy: expected one of" in shown
+    assert "1 with a bad variable" in shown
+    assert "NOT CLEAN" in shown
+
+
+def test_an_advisory_that_breaks_kdump_reaches_the_verdict(clean: Facts, site: list[Advisory]) -> None:
+    hosts = {"n1": variables(clean)}
+    (named,) = copy.deepcopy(site)
+    named["affects"][0]["versions"] = ">= 6.1.0-0"
+    for breaks, outcome in ((False, "dumps"), (True, "reboots")):
+        named["breaks_kdump"] = breaks
+        verdict = records.collect(hosts, ["n1"], [named])["n1"]["on_panic"]
+        assert verdict["outcome"] == outcome
+        assert (named["id"] in verdict["because"]) is breaks
+    # One that does not concern this node, and one that may.
+    named["affects"][0]["versions"] = "< 5"
+    assert records.collect(hosts, ["n1"], [named])["n1"]["on_panic"]["outcome"] == "dumps"
+    clean["kernel"]["package"] = None
+    named["affects"][0]["versions"] = ">= 6.1.0-0"
+    assert records.collect(hosts, ["n1"], [named])["n1"]["on_panic"]["outcome"] == "reboots"
 
 
 def test_marked_values_become_plain_ones() -> None:

@@ -67,6 +67,7 @@ def test_assess_has_the_shape_of_schema_1(made: Callable[..., Any], incident: Fa
         "on_panic",
         "unreachable",
         "unreadable",
+        "bad_variables",
         "left_behind",
     }
     assert set(one["facts"]) == {"fleetops_kernel", "fleetops_kdump", "fleetops_links", "fleetops_actors"}
