@@ -61,7 +61,8 @@ class InstalledKernel(TypedDict):
 
     ``lacks`` are modules that are loaded now and that this kernel has neither as a file nor built in; those that were
     built outside the tree are not among them (`dkms` and ``prebuilt`` speak of these). ``prebuilt`` are the modules of
-    vendors that a package brings for this very release (``nvidia-535``, ``zfs``). ``bytes``: its files in /boot.
+    vendors that a package brings for this very release (``nvidia-535``, ``zfs``). ``beside`` are packages with more
+    modules of its own (``linux-modules-extra``), named without the release. ``bytes``: its files in /boot.
     """
 
     release: str
@@ -70,6 +71,7 @@ class InstalledKernel(TypedDict):
     missing: List[str]
     lacks: Optional[List[str]]
     prebuilt: List[str]
+    beside: Optional[List[str]]
     bytes: Optional[int]
 
 

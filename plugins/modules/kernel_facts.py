@@ -133,6 +133,13 @@ ansible_facts:
               type: list
               elements: str
               sample: [nvidia-535]
+            beside:
+              description:
+                - Packages with more modules of the kernel itself that are installed for this very release, named
+                  without it. V(null) when that is not known.
+              type: list
+              elements: str
+              sample: [linux-modules-extra]
             bytes:
               description: Size of its files in C(/boot).
               type: int

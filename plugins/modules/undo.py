@@ -41,7 +41,9 @@ options:
     elements: dict
     suboptions:
       do:
-        description: V(remove_package) removes packages of kernel images that are not installed yet.
+        description:
+          - V(remove_package) removes packages that are not installed yet. They are of kernel images, and of more modules for
+            them.
         type: str
         choices: [remove_package]
         required: true
@@ -244,7 +246,7 @@ def to_record(host: Host, params: Mapping[str, Any]) -> Result:
         raise FleetopsError(f"name: '{name}' cannot name a record: expected small letters, digits and _")
     platform = _guard.require_platform(host)
     for package in [package for step in restore for package in step["names"]]:
-        if platform.release_named(package) is None:
+        if not platform.is_part(package):
             raise FleetopsError(f"Nothing was recorded: '{package}' is not the package of a kernel image")
     for undo in _undo.records(host):
         if undo["module"] == name and undo["restore"] == restore:

@@ -15,7 +15,8 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._errors import Fle
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import crashkernel
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kdump as kdump_rules
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import links as link_rules
-from ansible_collections.fleetops.kernel.plugins.module_utils._types import Evidence, Gate
+from ansible_collections.fleetops.kernel.plugins.module_utils._types import Evidence, Gate, KernelFacts
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import order
 
 Facts = Mapping[str, Any]
 
@@ -32,18 +33,29 @@ def _unread(name: str, facts: Facts, part: str, path: str) -> Gate:
 
 
 def kernel_running(facts: Facts, want: str) -> Gate:
-    """The node runs exactly the release *want*."""
-    running = (facts.get("fleetops_kernel") or {}).get("release")
+    """The node runs exactly the release *want*, and no newer upload of it waits on the disk for a reboot."""
+    kernel: Any = facts.get("fleetops_kernel") or {}
+    running = kernel.get("release")
     if running is None:
         return _unread("kernel_running", facts, "fleetops_kernel", "release")
     evidence: list[Evidence] = [{"source": "/proc/sys/kernel/osrelease", "text": running}]
     if running == want:
-        return _gate("kernel_running", True, f"runs {running}", evidence)
+        waits = _newer_upload(kernel)
+        return _gate("kernel_running", not waits, f"runs {running}{waits}", evidence)
     return _gate("kernel_running", False, f"runs {running}, not {want}", evidence)
 
 
+def _newer_upload(kernel: KernelFacts) -> str:
+    """Debian replaces a kernel under its own name: what is on the disk now, and does not run; '' for none."""
+    known = kernel.get("package") and kernel.get("installed")
+    found = order.newer_upload(kernel) if known else None
+    if not found or not found["package"] or not kernel["package"]:
+        return ""
+    return f" in version {kernel['package']['version']}, and {found['package']['version']} is installed since"
+
+
 def kernel_boots_next(facts: Facts, want: str) -> Gate:
-    """The boot loader takes the release *want* at the next boot, and all that it needs to boot is there."""
+    """The boot loader takes the release *want* at the next boot, which can boot, and has the modules in use."""
     name = "kernel_boots_next"
     kernel = facts.get("fleetops_kernel") or {}
     entry = kernel.get("next_boot")
@@ -68,6 +80,14 @@ def kernel_boots_next(facts: Facts, want: str) -> Gate:
     if not found["bootable"]:
         missing = ", ".join(found["missing"]) or "the reader does not say what"
         return _gate(name, False, f"boots {want} next, but it cannot boot; missing: {missing}", evidence)
+    # What runs has what is in use.
+    if want != kernel.get("release") and found["lacks"] != []:
+        if found["lacks"] is None:
+            why = kernel["unknown"].get(f"installed.{want}.lacks") or "no reason given"
+            words = f"boots {want} next, but cannot tell whether it has the modules in use ({why})"
+            return _gate(name, None, words, evidence)
+        lacks = ", ".join(found["lacks"])
+        return _gate(name, False, f"boots {want} next, but it lacks modules in use: {lacks}", evidence)
     return _gate(name, True, f"boots {want} next", evidence)
 
 

@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _platform
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import crashkernel
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import readings
 
 # dpkg's status words of a package that is there in full: wanted (i) or held (h), and installed (i).
 INSTALLED = ("ii", "hi")
@@ -18,9 +19,9 @@ INSTALLED = ("ii", "hi")
 def kernel_target(facts: Mapping[str, Any], release: str = "", package: str = "") -> dict[str, Any]:
     """``{release, package, packages, installed, package_manager}`` of the kernel that one of the two names asks for.
 
-    ``packages``: what is to be installed for it, ``package`` included.
+    ``packages``: what is to be installed for it: its ``package``, and what the running kernel has beside its own.
 
-    ``installed``: its package is there in full. Raises FleetopsError when it is, and yet cannot boot.
+    ``installed``: all of it is there in full. Raises FleetopsError when its package is, and yet cannot boot.
     """
     kernel = _part(facts, "fleetops_kernel")
     release = release_wanted(kernel, release, package)
@@ -39,13 +40,26 @@ def kernel_target(facts: Mapping[str, Any], release: str = "", package: str = ""
         raise FleetopsError(
             f"{package} is installed, but cannot boot; missing: {', '.join(found['missing'])}. Install it again first"
         )
+    packages = platform.to_install(release, _beside(kernel, kernel.get("release")))
+    if found and whole:
+        there = platform.to_install(release, _beside(kernel, release))
+        packages = [name for name in packages if name not in there]
     return {
         "release": release,
         "package": package,
-        "packages": platform.to_install(release),
-        "installed": whole,
+        "packages": packages,
+        "installed": whole and not packages,
         "package_manager": platform.PACKAGE_MANAGER,
     }
+
+
+def _beside(kernel: Mapping[str, Any], release: str | None) -> Sequence[str]:
+    """What is installed beside the image of a kernel. Raises FleetopsError when that is not known."""
+    found = next((one for one in kernel["installed"] if one["release"] == release), None)
+    if found is not None and found["beside"] is None:
+        why = readings.why(kernel, f"installed.{release}.beside")
+        raise FleetopsError(f"What is installed beside the image of {release} is unknown: {why}")
+    return found["beside"] if found else []
 
 
 def release_wanted(kernel: Mapping[str, Any], release: Any = "", package: Any = "") -> str:

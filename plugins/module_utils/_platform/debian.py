@@ -56,6 +56,8 @@ _DEFAULT_APPEND = re.compile(
 )
 # Modules of a vendor for one release (Ubuntu): linux-modules-nvidia-535-server-R, linux-main-modules-zfs-R.
 _VENDOR = re.compile(rf"linux-(?:main-)?modules-(?P<vendor>[a-z]\S*?)-(?P<release>{dpkg.RELEASE})\Z")
+# The other half of a kernel's modules (Ubuntu), and the major version that has them all in one package.
+_EXTRA, _WITHOUT_EXTRA = "linux-modules-extra", 7
 # Parts of the kernel itself.
 _OWN_MODULES = frozenset({"extra", "unsigned"})
 _OF_A_KERNEL = re.compile(
@@ -86,9 +88,30 @@ def kernel_package(release: str) -> str:
     return f"linux-image-{release}"
 
 
-def to_install(release: str) -> List[str]:
-    """What is to be installed for a release: its dependencies bring the rest."""
-    return [kernel_package(release)]
+def to_install(release: str, beside: Sequence[str] = ()) -> List[str]:
+    """What is to be installed for a release: its dependencies bring the rest, but not what another has *beside* it.
+
+    Ubuntu's image pulls in half of its modules: many drivers of network cards and of storage are in
+    ``linux-modules-extra``, up to 6.17 (domain.md 0.10, A.4, E.1).
+    """
+    major = int((re.match(r"\d{1,9}", release) or ["0"])[0])
+    more = beside if major < _WITHOUT_EXTRA else [name for name in beside if name != _EXTRA]
+    return [kernel_package(release), *(f"{name}-{release}" for name in more)]
+
+
+def beside(packages: Sequence[Package]) -> Dict[str, List[str]]:
+    """The packages with more modules of the distribution's own, without the release, by the release."""
+    found: Dict[str, List[str]] = {}
+    for package in packages:
+        name, release = package["name"][: len(_EXTRA)], package["name"][len(_EXTRA) + 1 :]
+        if name == _EXTRA and re.match(r"\d", release) and package["status"][1:2] == "i":
+            found[release] = [_EXTRA]
+    return found
+
+
+def is_part(name: str) -> bool:
+    """Is it the exact name of a kernel's image, or of more modules for one kernel?"""
+    return release_named(name) is not None or re.match(rf"{_EXTRA}-\d", name) is not None
 
 
 def exact_name(package: Package) -> str:

@@ -59,9 +59,19 @@ def kernel_package(release: str) -> str:
     return rpm.kernel_package(release)
 
 
-def to_install(release: str) -> List[str]:
+def to_install(release: str, _beside: Sequence[str] = ()) -> List[str]:
     """What is to be installed for a release: the image, and the modules that it comes with."""
     return rpm.with_modules(release)
+
+
+def beside(_packages: Sequence[Package]) -> Dict[str, List[str]]:
+    """As for Debian; what comes with an image here, `to_install` knows without looking."""
+    return {}
+
+
+def is_part(name: str) -> bool:
+    """Is it the exact name of a kernel's image, or of more modules for one kernel?"""
+    return release_named(name) is not None or rpm.is_modules(name)
 
 
 def exact_name(package: Package) -> str:

@@ -30,8 +30,10 @@ def read(shared: Shared) -> List[InstalledKernel]:
     releases = _releases(shared, boot)
     entries, no_entries = _entries(shared) if releases else ([], "")
     vendors: Optional[Dict[str, List[str]]] = None
+    beside: Optional[Dict[str, List[str]]] = None
     if shared.packages is not None:
         vendors = shared.asking.ask("installed.prebuilt", platform.prebuilt, shared.packages)
+        beside = shared.asking.ask("installed.beside", platform.beside, shared.packages)
     found: List[InstalledKernel] = []
     for release in sorted(releases, key=rules.release_key):
         path = f"installed.{release}"
@@ -44,7 +46,7 @@ def read(shared: Shared) -> List[InstalledKernel]:
         if missing:
             shared.asking.unknown.pop(f"{path}.bootable", None)
         if shared.packages is None:
-            for part in ("package", "prebuilt"):
+            for part in ("package", "prebuilt", "beside"):
                 shared.asking.say(f"{path}.{part}", shared.why("package"))
         found.append(
             {
@@ -58,6 +60,7 @@ def read(shared: Shared) -> List[InstalledKernel]:
                 "missing": missing,
                 "lacks": shared.asking.ask(f"{path}.lacks", _lacks, shared, release),
                 "prebuilt": (vendors or {}).get(release, []),
+                "beside": None if beside is None else beside.get(release, []),
                 "bytes": shared.asking.ask(f"{path}.bytes", _bytes, shared, release, boot, releases),
             }
         )

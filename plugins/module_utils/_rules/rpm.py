@@ -137,6 +137,12 @@ def with_modules(release: str) -> List[str]:
     return [core, f"{found.group('name')[: -len('core')]}modules-{found.group('version')}"]
 
 
+def is_modules(name: str) -> bool:
+    """Is it the exact name of what `with_modules` adds to an image?"""
+    found = _EXACT.match(name)
+    return found is not None and found.group("name").endswith("-modules")
+
+
 def prebuilt(names: Sequence[str], releases: Sequence[str]) -> Dict[str, List[str]]:
     """The modules of kmod packages that are named after one kernel, by its release: ``nvidia-550`` and the like.
 

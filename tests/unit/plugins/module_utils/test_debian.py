@@ -402,6 +402,26 @@ def test_modules_of_vendors(tmp_path: Path) -> None:
     }
 
 
+def test_what_a_kernel_has_beside_its_image(tmp_path: Path) -> None:
+    found = debian.packages(ubuntu(tmp_path))
+    assert debian.beside(found) == {NEW: ["linux-modules-extra"]}
+    gone = [{**one, "status": "rc"} if "extra" in one["name"] else one for one in found]
+    assert debian.beside(gone) == {}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("release", "beside", "names"),
+    [
+        ("5.15.0-204-generic", [], []),
+        ("5.15.0-204-generic", ["linux-modules-extra"], ["linux-modules-extra-5.15.0-204-generic"]),
+        ("6.17.0-38-generic", ["linux-modules-extra"], ["linux-modules-extra-6.17.0-38-generic"]),
+        ("7.0.0-43-generic", ["linux-modules-extra"], []),
+    ],
+)
+def test_what_is_installed_for_a_release(release: str, beside: list[str], names: list[str]) -> None:
+    assert debian.to_install(release, beside) == [f"linux-image-{release}", *names]
+
+
 @pytest.mark.parametrize("status", ["install ok", "", "install ok sleeping", "want ok installed"])
 def test_a_status_that_dpkg_does_not_write_is_an_error(tmp_path: Path, status: str) -> None:
     host = ubuntu(

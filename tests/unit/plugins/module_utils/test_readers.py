@@ -218,6 +218,7 @@ def test_the_clean_machine() -> None:
             "missing": [],
             "lacks": [],
             "prebuilt": [],
+            "beside": [],
             "bytes": facts["installed"][0]["bytes"],
         }
     ]
@@ -375,6 +376,7 @@ def test_what_a_kernel_lacks_is_named(machine: Machine) -> None:
         "package": None,
         "lacks": None,
         "prebuilt": [],
+        "beside": [],
         "bytes": 8 * MIB,
         "bootable": False,
         "missing": [

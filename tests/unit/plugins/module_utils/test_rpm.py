@@ -111,6 +111,11 @@ def test_a_kernel_is_installed_with_its_modules() -> None:
     ]
     whole = "5.10.0-216.0.0.115.oe2203sp4.x86_64"
     assert rpm.with_modules(whole) == [f"kernel-{whole}"]
+    for release in (f"{EL9}.x86_64", f"{EL9}.x86_64+rt", whole):
+        assert [rpm.is_modules(name) for name in rpm.with_modules(release)] == [False, True][
+            : 1 + (release != whole)
+        ]
+    assert not rpm.is_modules("kernel-modules")
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ class Machine(Host):
             reload_capture=doing("reload"),
             remove_packages=doing("remove"),
             kernel_package=debian.kernel_package,
-            release_named=debian.release_named,
+            is_part=debian.is_part,
             exact_name=debian.exact_name,
             packages=lambda host: [
                 {"name": "linux-image-6.1.0-47-amd64", "status": "ii"},
@@ -252,6 +252,20 @@ def test_a_package_that_somebody_removed_since(machine: Machine) -> None:
     play(machine, state="recorded", name="kernel_upgrade", restore=RESTORE)
     assert play(machine, state="restored", last=1)[0] is True
     assert machine.did == []
+
+
+def test_what_is_installed_beside_an_image_is_recorded_as_well(machine: Machine) -> None:
+    """With the image alone taken away, apt would bring another image for it."""
+    names = ["linux-image-5.15.0-204-generic", "linux-modules-extra-5.15.0-204-generic"]
+    restore = [{"do": "remove_package", "names": names}]
+    assert play(machine, state="recorded", name="kernel_upgrade", restore=restore)[0] is True
+
+
+@pytest.mark.parametrize("name", ["linux-modules-extra-generic", "linux-modules-5.15.0-204-generic"])
+def test_what_others_need_is_not_recorded(machine: Machine, name: str) -> None:
+    restore = [{"do": "remove_package", "names": [name]}]
+    with pytest.raises(FleetopsError, match=f"'{name}' is not the package of a kernel image"):
+        play(machine, state="recorded", name="kernel_upgrade", restore=restore)
 
 
 def test_only_kernels_are_recorded(machine: Machine) -> None:

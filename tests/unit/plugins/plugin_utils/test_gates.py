@@ -92,11 +92,47 @@ def test_the_kernel_that_boots_next_must_be_able_to(
 ) -> None:
     entry = {"release": RELEASE, "entry": "0", "because": "default in grub.cfg: 0"}
     names = ("release", "bootable", "missing")
-    kernels = installed and [dict(zip(names, one, strict=True)) for one in installed]
+    kernels = installed and [{**dict(zip(names, one, strict=True)), "lacks": []} for one in installed]
     look = facts(kernel={"next_boot": entry, "installed": kernels, "unknown": unknown})
     verdict = gates.judge(look, "kernel_boots_next", want=RELEASE)
     assert verdict["passed"] is passed
     assert words in verdict["reason"]
+
+
+@pytest.mark.parametrize(
+    ("lacks", "running", "passed", "words"),
+    [
+        ([], "6.1.0-47-cloud-amd64", True, f"boots {RELEASE} next"),
+        (["bnxt_en"], "6.1.0-47-cloud-amd64", False, "it lacks modules in use: bnxt_en"),
+        (None, "6.1.0-47-cloud-amd64", None, "whether it has the modules in use (needs root)"),
+        # What runs has what is in use, wherever it was loaded from.
+        (["bnxt_en"], RELEASE, True, f"boots {RELEASE} next"),
+    ],
+)
+def test_the_kernel_that_boots_next_must_have_the_modules_in_use(
+    lacks: list[str] | None, running: str, passed: bool | None, words: str
+) -> None:
+    entry = {"release": RELEASE, "entry": "0", "because": "default in grub.cfg: 0"}
+    one = {"release": RELEASE, "bootable": True, "missing": [], "lacks": lacks}
+    unknown = {f"installed.{RELEASE}.lacks": "needs root"} if lacks is None else {}
+    look = facts(kernel={"release": running, "next_boot": entry, "installed": [one], "unknown": unknown})
+    verdict = gates.judge(look, "kernel_boots_next", want=RELEASE)
+    assert verdict["passed"] is passed
+    assert words in verdict["reason"]
+
+
+@pytest.mark.parametrize(
+    ("disk", "passed"),
+    [("6.1.192-2", True), ("6.1.192-3", False), ("6.1.192-1", True), (None, True)],
+)
+def test_a_newer_upload_of_what_runs_is_not_running(disk: str | None, passed: bool) -> None:
+    runs = {"name": f"linux-image-{RELEASE}", "version": "6.1.192-2", "source": "linux-signed-amd64"}
+    one = {"release": RELEASE, "package": disk and {**runs, "version": disk}}
+    distro = {"id": "debian", "version_id": "12", "codename": "bookworm", "family": "debian"}
+    more = {"distro": distro, "flavour": "cloud-amd64", "package": runs, "installed": [one]}
+    verdict = gates.judge(facts(kernel={"release": RELEASE, **more}), "kernel_running", want=RELEASE)
+    assert verdict["passed"] is passed
+    assert ("6.1.192-3 is installed since" in verdict["reason"]) is not passed
 
 
 # panic=0 waits for ever: having the word is not enough.

@@ -22,7 +22,10 @@ def facts(status: str = "ii", family: str | None = "debian") -> dict[str, Any]:
     return {
         "fleetops_kernel": {
             "distro": {"id": family or "plan9", "version_id": "12", "codename": "bookworm", "family": family},
-            "installed": [{"release": OLD, "package": package, "bootable": True, "missing": []}],
+            "release": OLD,
+            "installed": [
+                {"release": OLD, "package": package, "bootable": True, "missing": [], "beside": []}
+            ],
             "unknown": {},
         }
     }
@@ -63,6 +66,51 @@ def test_a_whole_package_that_cannot_boot_is_refused_since_its_manager_would_do_
     given["fleetops_kernel"]["installed"][0].update(bootable=False, missing=["/boot/initrd.img-x"])
     with pytest.raises(FleetopsError, match=r"cannot boot; missing: /boot/initrd\.img-x"):
         target.kernel_target(given, release=OLD)
+
+
+def ubuntu(running: list[str] | None, wanted: list[str] | None, release: str) -> dict[str, Any]:
+    """5.15.0-91 runs; with *wanted*, the image of *release* is installed as well. Each with what is beside it."""
+    given = facts()
+    kernel = given["fleetops_kernel"]
+    old = kernel["installed"][0]
+    kernel["installed"] = [{**old, "release": "5.15.0-91-generic", "beside": running}]
+    if wanted is not None:
+        kernel["installed"].append({**old, "release": release, "beside": wanted})
+    kernel.update(
+        release="5.15.0-91-generic", distro={"id": "ubuntu", "version_id": "22.04", "family": "debian"}
+    )
+    return given
+
+
+EXTRA = ["linux-modules-extra"]
+
+
+@pytest.mark.parametrize(
+    ("running", "wanted", "release", "packages"),
+    [
+        # Drivers of many network cards and of storage are in the other half: without it, the node would not come back.
+        (EXTRA, None, "5.15.0-204-generic", ["image", "modules-extra"]),
+        ([], None, "5.15.0-204-generic", ["image"]),
+        (EXTRA, None, "7.0.0-43-generic", ["image"]),
+        (EXTRA, [], "5.15.0-204-generic", ["modules-extra"]),
+        (EXTRA, EXTRA, "5.15.0-204-generic", []),
+        ([], EXTRA, "5.15.0-204-generic", []),
+        ([], [], "5.15.0-204-generic", []),
+    ],
+)
+def test_a_kernel_comes_with_what_the_running_one_has_beside_its_image(
+    running: list[str], wanted: list[str] | None, release: str, packages: list[str]
+) -> None:
+    found = target.kernel_target(ubuntu(running, wanted, release), release=release)
+    assert found["packages"] == [f"linux-{name}-{release}" for name in packages]
+    assert found["installed"] is (packages == [])
+
+
+def test_what_is_beside_the_running_kernel_must_be_known() -> None:
+    given = ubuntu(None, None, "5.15.0-204-generic")
+    given["fleetops_kernel"]["unknown"]["installed.5.15.0-91-generic.beside"] = "dpkg-query is missing"
+    with pytest.raises(FleetopsError, match=r"5\.15\.0-91-generic is unknown: dpkg-query is missing"):
+        target.kernel_target(given, release="5.15.0-204-generic")
 
 
 @pytest.mark.parametrize("asked", [{}, {"release": NEW, "package": f"linux-image-{NEW}"}])
