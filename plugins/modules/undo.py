@@ -42,7 +42,7 @@ options:
     suboptions:
       do:
         description:
-          - V(remove_package) removes packages that are not installed yet. They are of kernel images, and of more modules for
+          - V(remove_package) removes packages that are not installed yet, of kernel images and of more modules for
             them.
         type: str
         choices: [remove_package]
