@@ -7,33 +7,43 @@ Only what is certain is cured: findings that are ``unknown`` are reported, and l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import crashkernel
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Finding, Remedy, Step
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import versions
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings.case import HIGH
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.records import Record, natural
 
 # The roles that a playbook imports, in the order of cure: what needs no reboot first, the kernel last.
 ROLES = ("cilium_migration_cleanup", "crashkernel", "kernel_upgrade")
 # Variables that take effect at the next boot only.
 REBOOT = ("kernel_upgrade_release", "kernel_upgrade_package", "crashkernel_size")
+# Findings about the kernel that boots next: with one of these, a reboot loses devices that are in use.
+LACKS = ("module-missing", "dkms-missing", "vendor-module-missing")
+# One of weight says that what boots next cannot boot, or is older than what runs.
+DIFFERS = "next-boot-differs"
 # Two names for the same thing: a role takes one of them.
 EITHER = ("kernel_upgrade_release", "kernel_upgrade_package")
 
 
 class Plan(TypedDict):
-    """``skipped`` are hosts that could not be judged, with the reason."""
+    """``skipped`` are hosts that could not be judged, with the reason.
+
+    ``held_back``: hosts of which something is not cured, since a reboot would do harm, with what and why.
+    """
 
     steps: list[Step]
     skipped: dict[str, str]
+    held_back: dict[str, str]
 
 
 def make(records: Mapping[str, Record]) -> Plan:
     """One step for each host with something to cure: zone after zone, one node at a time."""
     skipped: dict[str, str] = {}
+    held_back: dict[str, str] = {}
     steps: list[Step] = []
     for host, record in records.items():
         why = record["unreachable"] or record["unreadable"]
@@ -43,10 +53,13 @@ def make(records: Mapping[str, Record]) -> Plan:
         step = step_of(record)
         if step is not None:
             steps.append(step)
+        why = held_back_of(record)
+        if why:
+            held_back[host] = why
     steps.sort(key=lambda step: (natural(step["zone"]), natural(step["host"])))
     for wave, step in enumerate(steps):
         step["wave"] = wave
-    return {"steps": steps, "skipped": skipped}
+    return {"steps": steps, "skipped": skipped, "held_back": held_back}
 
 
 def step_of(record: Record) -> Step | None:
@@ -54,9 +67,9 @@ def step_of(record: Record) -> Step | None:
     roles: dict[str, dict[str, Any]] = {}
     givers: dict[tuple[str, str], str] = {}
     because: list[str] = []
-    for finding in record["findings"]:
-        remedy = finding["remedy"]
-        if finding["status"] != "affected" or remedy is None:
+    harm = _harm_of_a_reboot(record)
+    for finding, remedy in _curable(record):
+        if harm and _needs_reboot(remedy):
             continue
         if remedy["role"] not in ROLES:
             raise FleetopsError(
@@ -77,9 +90,58 @@ def step_of(record: Record) -> Step | None:
     }
 
 
+def held_back_of(record: Record) -> str:
+    """What one host is not cured of, and why no reboot is planned for it; '' when nothing is held back."""
+    harm = _harm_of_a_reboot(record)
+    waits = [key_of(finding) for finding, remedy in _curable(record) if _needs_reboot(remedy)]
+    if not harm or not waits:
+        return ""
+    whys = "; ".join(f"{key_of(finding)}: {finding['reason']}" for finding in harm)
+    return f"no reboot is planned, which {', '.join(waits)} would need: {whys}"
+
+
 def key_of(finding: Finding) -> str:
     """How a finding is named."""
     return f"{finding['id']}:{finding['subject']}"
+
+
+# --- what a reboot would do --------------------------------------------------------------------------
+
+
+def _curable(record: Record) -> list[tuple[Finding, Remedy]]:
+    return [
+        (finding, finding["remedy"])
+        for finding in record["findings"]
+        if finding["status"] == "affected" and finding["remedy"] is not None
+    ]
+
+
+def _needs_reboot(remedy: Remedy) -> bool:
+    return any(name in REBOOT for name in remedy["vars"])
+
+
+def _harm_of_a_reboot(record: Record) -> list[Finding]:
+    """The findings against the kernel that boots next, unless a remedy puts another kernel in its place."""
+    targets = [
+        str(value)
+        for _finding, remedy in _curable(record)
+        for name, value in remedy["vars"].items()
+        if name in EITHER
+    ]
+    return [finding for finding in record["findings"] if _is_harm(finding, targets)]
+
+
+def _is_harm(finding: Finding, targets: Sequence[str]) -> bool:
+    if finding["status"] != "affected":
+        return False
+    if finding["id"] == DIFFERS:
+        # No remedy names a kernel that cannot boot, or an older one.
+        return finding["severity"] == HIGH and not targets
+    # Of LACKS, the subject is the kernel that boots next.
+    its = finding["subject"]
+    return finding["id"] in LACKS and (
+        not targets or any(target == its or target.endswith(f"-{its}") for target in targets)
+    )
 
 
 # --- one role, wanted by several findings ------------------------------------------------------------

@@ -61,6 +61,7 @@ def build(
         steps = {step["host"]: step for step in plan["steps"]}
         for host, entry in hosts.items():
             entry["step"] = steps.get(host)
+            entry["held_back"] = plan["held_back"].get(host, "")
     if before is not None:
         for host, entry in hosts.items():
             _compare(host, entry, records[host], before, dry)
@@ -181,7 +182,7 @@ def _compare(host: str, entry: dict[str, Any], record: Record, before: Report, d
         "boot_id": kernel.get("boot_id"),
         "uptime": kernel.get("uptime"),
     }
-    entry["before"], entry["step"] = kept, step
+    entry["before"], entry["step"], entry["held_back"] = kept, step, was.get("held_back", "")
     entry["outcome"] = _outcome(step, was, record["outcome"], dry)
     touched = entry["outcome"]["status"] in ("done", "failed")
     if touched and entry["facts"] is not None and _same_reading(kept, _kernel(entry)):
@@ -214,6 +215,8 @@ def _outcome(step: Step | None, was: Mapping[str, Any], got: Outcome | None, dry
     dark = was["unreachable"] or was["unreadable"]
     if dark:
         return {"status": "not attempted", "why": str(dark)}
+    if step is None and was.get("held_back"):
+        return {"status": "nothing to do", "why": was["held_back"]}
     if step is None:
         stuck = [key_of(finding) for finding in was["findings"] if finding["status"] == "affected"]
         return {

@@ -204,15 +204,16 @@ def _grouped(hosts: Hosts, paint: _Paint) -> list[str]:
 
 def _plan(hosts: Hosts) -> list[str]:
     steps = sorted((e["step"] for e in hosts.values() if e.get("step")), key=lambda step: step["wave"])
+    held = _held_back(hosts)
     if not steps:
-        return ["", "PLAN: nothing to cure"]
+        return ["", "PLAN: nothing to cure", *held]
     reboots = sum(step["reboot"] for step in steps)
     lines = ["", f"PLAN: {count(len(steps), 'node')}, one at a time, {reboots} of them with one reboot"]
     if len(steps) <= FEW:
         for step in steps:
             name = _name(step["host"], {"zone": step["zone"]})
             lines += _cures(f"  {step['wave'] + 1:>3}. {name}{_reboot(step)}", step)
-        return lines
+        return lines + held
     zones: dict[str, list[str]] = {}
     alike: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for step in steps:
@@ -225,6 +226,18 @@ def _plan(hosts: Hosts) -> list[str]:
         lines += _cures(f"  {count(len(those), 'node')}, as {those[0]['host']}{_reboot(those[0])}", those[0])
     if len(alike) > MOST_STEPS:
         lines.append(f"  and {len(alike) - MOST_STEPS} more kinds of steps, in the JSON")
+    return lines + held
+
+
+def _held_back(hosts: Hosts) -> list[str]:
+    """What is not planned, since a reboot would do harm."""
+    whys = {host: entry["held_back"] for host, entry in hosts.items() if entry.get("held_back")}
+    lines: list[str] = []
+    groups = _by_reason(whys)
+    for why, those in groups[:MOST_STEPS]:
+        lines += _wrap(f"{abbreviate(those)}: {why}", "  HELD BACK  ", "      ")
+    if len(groups) > MOST_STEPS:
+        lines.append(f"  HELD BACK  {len(groups) - MOST_STEPS} more kinds of reasons, in the JSON")
     return lines
 
 
@@ -245,7 +258,7 @@ def _outcomes(hosts: Hosts, paint: _Paint) -> list[str]:
     for host, entry in hosts.items():
         status, why = entry["outcome"]["status"], entry["outcome"]["why"]
         change: Any = host if len(hosts) <= FEW else _change(entry) if _tells(entry) else ()
-        groups.setdefault((status, why, change), []).append(host)
+        groups.setdefault((status, why, change, entry["held_back"]), []).append(host)
     lines: list[str] = []
     for key in sorted(groups, key=lambda key: (STATUSES.index(key[0]), natural(groups[key][0]))):
         status, why = key[0], key[1]
@@ -257,6 +270,8 @@ def _outcomes(hosts: Hosts, paint: _Paint) -> list[str]:
         )
         if _tells(entry):
             lines += _changes(those, hosts)
+        if entry["held_back"] not in ("", why):
+            lines += _wrap(entry["held_back"], "    held back   ", "                ")
     return lines
 
 

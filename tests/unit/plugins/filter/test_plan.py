@@ -20,6 +20,7 @@ def test_a_plan_is_made_from_hostvars() -> None:
     assert make(HOSTVARS, ["n1", "n2"]) == {
         "steps": [],
         "skipped": {"n1": "no route", "n2": "it was not looked at"},
+        "held_back": {},
     }
 
 

@@ -43,6 +43,10 @@ def bad(release: str, id_: str = "kernel-known-bad") -> dict[str, Any]:
     return finding(id_, "kernel_upgrade", kernel_upgrade_release=release)
 
 
+def package(name: str) -> dict[str, Any]:
+    return finding("by-package", "kernel_upgrade", kernel_upgrade_package=name)
+
+
 def test_the_incident_is_one_step_with_the_roles_in_the_order_of_cure() -> None:
     found = make(
         record("n1", bad("6.1.0-56-cloud-amd64"), word(), small(), link("flannel.1"), link("kube-ipvs0"))
@@ -57,8 +61,8 @@ def test_the_incident_is_one_step_with_the_roles_in_the_order_of_cure() -> None:
     assert step["reboot"] is True
     assert step["because"][0] == "kernel-known-bad:s"
     assert len(step["because"]) == 5
-    assert set(found) == {"steps", "skipped"}
-    assert found["skipped"] == {}
+    assert set(found) == {"steps", "skipped", "held_back"}
+    assert (found["skipped"], found["held_back"]) == ({}, {})
 
 
 @pytest.mark.parametrize(
@@ -97,7 +101,7 @@ def test_only_what_is_certain_is_cured() -> None:
         record("n2", finding("kernel-known-bad")),
         record("n3", {**word(), "status": "ok"}),
     )
-    assert found == {"steps": [], "skipped": {}}
+    assert found == {"steps": [], "skipped": {}, "held_back": {}}
 
 
 def test_a_dark_host_is_skipped_with_its_reason_and_takes_no_place() -> None:
@@ -108,6 +112,64 @@ def test_a_dark_host_is_skipped_with_its_reason_and_takes_no_place() -> None:
     )
     assert [step["host"] for step in found["steps"]] == ["n3"]
     assert found["skipped"] == {"n1": "no route", "n2": "no python"}
+
+
+NEXT, OTHER = "6.1.0-58-amd64", "6.1.0-59-amd64"
+
+
+def against(
+    id_: str, severity: str = "high", status: str = "affected", subject: str = NEXT
+) -> dict[str, Any]:
+    """A finding about the kernel that boots next."""
+    return {**finding(id_, status=status), "severity": severity, "subject": subject, "reason": "it is harm"}
+
+
+@pytest.mark.parametrize(
+    ("harm", "wanted", "held"),
+    [
+        (against("module-missing"), [small()], True),
+        (against("dkms-missing"), [small()], True),
+        (against("vendor-module-missing"), [small()], True),
+        (against("next-boot-differs", subject="boot"), [small()], True),
+        # A newer one, or one of another flavour: told, and no harm.
+        (against("next-boot-differs", "medium", subject="boot"), [small()], False),
+        (against("next-boot-differs", "low", subject="boot"), [small()], False),
+        (against("module-missing", status="unknown"), [small()], False),
+        (against("module-missing", status="ok"), [small()], False),
+        (against("packages-broken"), [small()], False),
+        # Another kernel takes the place of what boots next.
+        (against("module-missing"), [small(), bad(OTHER)], False),
+        (against("next-boot-differs", subject="boot"), [small(), bad(OTHER)], False),
+        (against("module-missing"), [package(f"linux-image-{OTHER}")], False),
+        # It is this very kernel that is to be run.
+        (against("dkms-missing"), [small(), bad(NEXT)], True),
+        (against("dkms-missing"), [package(f"linux-image-{NEXT}")], True),
+    ],
+)
+def test_no_reboot_is_planned_into_a_kernel_that_would_do_harm(
+    harm: dict[str, Any], wanted: list[dict[str, Any]], held: bool
+) -> None:
+    found = make(record("n1", harm, *wanted, word(), link("flannel.1")))
+    (step,) = found["steps"]
+    # What needs no reboot is cured all the same, and of nothing else it is asked later whether it was.
+    assert step["roles"]["cilium_migration_cleanup"] == {"cilium_migration_cleanup_links": ["flannel.1"]}
+    assert step["roles"]["crashkernel"]["crashkernel_capture_panic"] == 10
+    assert step["reboot"] is not held
+    if not held:
+        assert found["held_back"] == {}
+        return
+    assert step["roles"].keys() == {"cilium_migration_cleanup", "crashkernel"}
+    assert "crashkernel_size" not in step["roles"]["crashkernel"]
+    assert step["because"] == ["capture-may-hang:s", "stale-link-flannel.1:s"]
+    why = found["held_back"]["n1"]
+    assert f"{harm['id']}:{harm['subject']}: it is harm" in why
+    assert all(f"{one['id']}:s" in why for one in wanted)
+
+
+def test_a_host_that_needs_nothing_but_a_reboot_has_no_step_and_its_reason() -> None:
+    found = make(record("n1", against("module-missing"), small()), record("n2", against("module-missing")))
+    assert found["steps"] == []
+    assert list(found["held_back"]) == ["n1"], "of n2 nothing was to be cured"
 
 
 @pytest.mark.parametrize(
@@ -126,10 +188,6 @@ def test_of_two_wishes_the_stricter_wins(one: Any, other: Any, variables: dict[s
     for pair in ((one, other), (other, one)):
         (step,) = make(record("n1", *pair))["steps"]
         assert list(step["roles"].values()) == [variables]
-
-
-def package(name: str) -> dict[str, Any]:
-    return finding("by-package", "kernel_upgrade", kernel_upgrade_package=name)
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,44 @@ def test_after_the_cure_it_says_what_was_what_is_and_what_is_left(
     assert report.failures(found, "low") == []
 
 
+@pytest.mark.parametrize("number", [1, 40])
+@pytest.mark.parametrize("faults", ["all", "reboot only"])
+def test_what_is_held_back_is_told_with_its_reason(
+    made: Callable[..., Any], incident: Facts, add_kernel: Any, number: int, faults: str
+) -> None:
+    """What boots next lacks the driver of the network card, and nothing else can take its place."""
+    add_kernel(incident, "6.1.0-58-cloud-amd64", "6.1.199-1", boots_next=True, lacks=["ena"])
+    if faults == "reboot only":
+        incident["kdump"]["capture"]["panic"] = 10
+        incident["links"]["links"] = []
+    nodes = {f"n{one}": host(incident) for one in range(1, number + 1)}
+    kept = made(nodes, "remediate")
+    shown = report.render(kept)
+    words = " ".join(shown.split())
+    assert f"HELD BACK {'n1' if number == 1 else 'n[1-40]'}: no reboot is planned, which" in words
+    assert "crashkernel-too-small:crashkernel would need: module-missing:6.1.0-58-cloud-amd64:" in words
+    assert ("PLAN: nothing to cure" in words) is (faults == "reboot only")
+    assert "with one reboot" not in words.replace("0 of them with one reboot", "")
+    assert all(len(line) <= text.WIDTH for line in shown.splitlines())
+
+    planned = {name: dict(one, assess_look=one["assess_look"]) for name, one in nodes.items()}
+    after = made(planned, "remediate", kept, dry=True)
+    one = after["hosts"]["n1"]
+    assert one["held_back"] == kept["hosts"]["n1"]["held_back"]
+    assert one["outcome"]["status"] == ("planned" if faults == "all" else "nothing to do")
+    assert "no reboot is planned, which crashkernel-too-small:crashkernel" in " ".join(
+        report.render(after).split()
+    )
+
+
+def test_where_nothing_is_held_back_nothing_is_said_of_it(made: Callable[..., Any], incident: Facts) -> None:
+    kept = made({"n1": host(incident)}, "remediate")
+    after = made({"n1": host(incident)}, "remediate", kept, dry=True)
+    for one in (kept, after):
+        assert one["hosts"]["n1"]["held_back"] == ""
+        assert "held back" not in report.render(one).lower()
+
+
 def finding(id_: str, subject: str, status: str) -> Any:
     base = {"id": id_, "subject": subject, "status": status, "severity": "high"}
     return {**base, "reason": "", "evidence": [], "remedy": None}
