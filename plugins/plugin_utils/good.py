@@ -83,7 +83,7 @@ class _Named(NamedTuple):
 
 def policy_of(value: Any) -> str:
     """The policy that a site has set. Raises FleetopsError for one that is not known."""
-    if not value:
+    if value in (None, ""):
         return NEWEST
     if value not in POLICIES:
         raise FleetopsError(f"{POLICY}: expected one of {', '.join(POLICIES)}, got '{value}'")

@@ -9,6 +9,7 @@ only the keys below are looked at.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
@@ -75,7 +76,9 @@ def collect(
 
 def record(host: str, variables: Mapping[str, Any], advisories: Sequence[Advisory]) -> Record:
     """Judge one host."""
-    look = plain(variables.get(LOOK)) or {}
+    registered = variables.get(LOOK) or {}
+    # The facts, which are most of it, are taken by themselves.
+    look = {key: plain(registered.get(key)) for key in ("unreachable", "failed", "msg", "left_behind")}
     unreachable = _words(look.get("msg")) if look.get("unreachable") else None
     unreadable = _words(look.get("msg")) if look.get("failed") and not unreachable else None
     facts: NodeFacts | None = None
@@ -157,9 +160,20 @@ def natural(name: str) -> list[Any]:
     ]
 
 
+_SIMPLE = frozenset({int, float, bool, type(None)})
+
+
 def plain(value: Any) -> Any:
-    """Ansible's lazy, tagged or marked values as what JSON knows."""
-    if isinstance(value, Mapping):
+    """Ansible's lazy, tagged or marked values as what JSON knows.
+
+    Ten thousand nodes say mostly the same words: each is kept once.
+    """
+    kind = type(value)
+    if kind is str:
+        return sys.intern(value)
+    if kind in _SIMPLE:
+        return value
+    if isinstance(value, (dict, Mapping)):
         return {str(plain(key)): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
@@ -171,7 +185,7 @@ def plain(value: Any) -> Any:
     return (
         float(value)
         if isinstance(value, float)
-        else str.__str__(value)
+        else sys.intern(str.__str__(value))
         if isinstance(value, str)
         else str(value)
     )

@@ -20,14 +20,14 @@ def affected_by(facts: Mapping[str, Any], name: str, advisories_dirs: str | Sequ
     kernel = records.facts_read(facts)["kernel"]
     if kernel is None:
         raise FleetopsError(f"It is unknown whether '{name}' affects this node: its kernel was not read")
-    status = matching.say(advisory, matching.subject_of(kernel), matching.traits_of(kernel))
-    if status == matching.UNKNOWN:
+    answer = matching.judge(advisory, matching.subject_of(kernel), matching.traits_of(kernel))
+    if answer.status == matching.UNKNOWN:
         whys = [
             readings.why(kernel, path) for path in ("distro", "package", "release") if not kernel.get(path)
         ]
-        why = "; ".join(whys) or "its codename, its flavour or its source package is unknown"
+        why = answer.doubt or "; ".join(whys) or "its codename, its flavour or its source package is unknown"
         raise FleetopsError(f"It is unknown whether '{name}' affects this node: {why}")
-    return status == matching.AFFECTED
+    return answer.status == matching.AFFECTED
 
 
 class TestModule:

@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import functools
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Finding, KernelFacts, Remedy
@@ -22,6 +25,21 @@ from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings.case impo
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
 
 CHOICES = ("kernel_upgrade_release", "kernel_upgrade_package")
+# All that is asked of a node here: what is not in it is not even there for this rule.
+ASKED = (
+    "release",
+    "version",
+    "architecture",
+    "flavour",
+    "distro",
+    "container",
+    "package",
+    "installed",
+    "next_boot",
+    "boot_loader",
+    *(kind.fact for kind in matching.CONDITIONS.values()),
+    "unknown",
+)
 
 
 class _Goal(NamedTuple):
@@ -35,10 +53,36 @@ class _Goal(NamedTuple):
     weighed: good.Weighed | None = None
 
 
+class _Catalogue:
+    """Advisories, which are read once: the same if each of them is the very same."""
+
+    def __init__(self, advisories: Sequence[Advisory]) -> None:
+        self.advisories = advisories
+        self.ids = tuple(map(id, advisories))
+
+    def __hash__(self) -> int:
+        return hash(self.ids)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Catalogue) and self.ids == other.ids
+
+
 def known_bad(case: Case) -> list[Finding]:
-    kernel = case["facts"]["kernel"]
+    """A fleet has many nodes and few kinds of them: those that agree in all that is asked are judged once."""
+    kernel: Any = case["facts"]["kernel"]
     if kernel is None:
         return [not_read("kernel-known-bad", "advisories", "kernel")]
+    asked = {key: kernel[key] for key in ASKED if key in kernel}
+    chosen = {name: case["vars"].get(name) for name in (*CHOICES, good.POLICY)}
+    found = _known_bad(json.dumps([asked, chosen]), _Catalogue(case["advisories"]))
+    return [one.copy() for one in found]
+
+
+@functools.lru_cache(maxsize=1024)
+def _known_bad(asked: str, catalogue: _Catalogue) -> list[Finding]:
+    kernel, chosen = json.loads(asked)
+    facts: Any = {"kernel": kernel}
+    case: Case = {"facts": facts, "advisories": catalogue.advisories, "vars": chosen}
     subject, node = matching.subject_of(kernel), matching.traits_of(kernel)
     said = [(advisory, matching.judge(advisory, subject, node)) for advisory in case["advisories"]]
     named = any(answer.status == matching.AFFECTED for _advisory, answer in said)
@@ -81,6 +125,7 @@ def _advised(
     if answer.row:
         evidence += [{"source": f"advisory {advisory['id']}", "text": matching.describe(answer.row)}]
     remedy: Remedy | None = None
+    severity = LOW if answer.unsourced else advisory["severity"]
     if answer.status == matching.AFFECTED and goal is not None:
         reason = f"{name} is named: {title}"
         if advisory["breaks_kdump"]:
@@ -91,15 +136,15 @@ def _advised(
         asked = ["distro", "package", "release"]
         asked += ["flavour"] if any(row["flavours"] for row in advisory["affects"]) else []
         whys = [readings.why(kernel, path) for path in asked if kernel[path] is None]  # type: ignore[literal-required]
-        why = "; ".join(dict.fromkeys(whys)) or "its codename or its source package is unknown"
+        why = (
+            answer.doubt or "; ".join(dict.fromkeys(whys)) or "its codename or its source package is unknown"
+        )
         reason = f"cannot tell whether {name} is meant by: {title} ({why}){_assumed(answer)}"
     elif answer.unmet:
         reason = f"does not concern this node, because {' and '.join(answer.unmet)}: {title}"
     else:
         reason = f"{name} is outside what is named in: {title}"
-    return finding(
-        "kernel-known-bad", advisory["id"], answer.status, advisory["severity"], reason, evidence, remedy
-    )
+    return finding("kernel-known-bad", advisory["id"], answer.status, severity, reason, evidence, remedy)
 
 
 def _assumed(answer: matching.Answer) -> str:

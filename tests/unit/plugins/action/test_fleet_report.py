@@ -76,6 +76,18 @@ def test_it_judges_writes_and_prints(tmp_path: Path, shown: list[str], check: bo
     assert shown[0].endswith(f"Report: {folder}/assess.json")
 
 
+def test_each_host_is_a_line(tmp_path: Path, shown: list[str]) -> None:
+    hosts = {name: facts(loaded=True) for name in ("n1", 'n"2: null', "n10")}
+    done = run(arguments(tmp_path, list(hosts)), hosts)
+    text = (tmp_path / "assess.json").read_text()
+    written = json.loads(text)
+    assert (set(written["hosts"]), written["summary"]) == (set(hosts), done["summary"])
+    for name in hosts:
+        start = f"  {json.dumps(name)}: "
+        (line,) = [one for one in text.splitlines() if one.startswith(start)]
+        assert json.loads(line[len(start) :].rstrip(",")) == written["hosts"][name]
+
+
 @pytest.mark.parametrize("old", [None, 0o644])
 def test_only_its_owner_can_read_it(tmp_path: Path, shown: list[str], old: int | None) -> None:
     path = tmp_path / "assess.json"

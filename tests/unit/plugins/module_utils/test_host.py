@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -262,6 +263,20 @@ def test_write_keeps_the_owner_of_an_old_file(tmp_path: Path) -> None:
     os.chown(tmp_path / "x", NOBODY, NOBODY)
     host.write_atomic("/x", "new")
     assert ((tmp_path / "x").stat().st_uid, (tmp_path / "x").stat().st_gid) == (NOBODY, NOBODY)
+
+
+def test_a_long_text_is_written_in_pieces(tmp_path: Path) -> None:
+    host = tree(tmp_path, {"/x": "old"})
+    host.write_atomic("/x", iter(["n", "", "ew"]))
+    assert (tmp_path / "x").read_text() == "new"
+
+    def broken() -> Iterator[str]:
+        yield "n"
+        raise ValueError("cut")
+
+    with pytest.raises(ValueError, match="cut"):
+        host.write_atomic("/x", broken())
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("x", "new")]
 
 
 def test_write_makes_new_files_and_their_directories(tmp_path: Path) -> None:

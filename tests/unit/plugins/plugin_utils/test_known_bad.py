@@ -298,3 +298,50 @@ def test_a_kernel_of_another_series_is_not_doubted(ours: list[Advisory]) -> None
     assert {one["status"] for one in found(mine, ours).values()} == {"ok"}
     near = node(release="6.1.99-mine", flavour=None, package=None, distro=distro, installed=None)
     assert "unknown" in {one["status"] for one in found(near, ours).values()}
+
+
+def perhaps(perhaps_: str = ">= 5.15.0-90") -> list[Advisory]:
+    text = """\
+id: x
+title: t
+severity: critical
+symptom: s
+confidence: c
+affects: [{distro: ubuntu, source: linux, versions: "< 5.15.0-90", perhaps: ">= 5.15.0-90"}]
+"""
+    return [advisories.parse(text.replace(">= 5.15.0-90", perhaps_), "x.yml")]
+
+
+def test_what_no_source_tells_is_a_small_doubt_that_says_so() -> None:
+    one = found(node(), perhaps())["x"]
+    assert (one["status"], one["severity"], one["remedy"]) == ("unknown", "low", None)
+    assert "no source tells whether 5.15.0-91.101 has it" in one["reason"]
+    assert found(node(), perhaps(">= 5.15.0-92"))["x"]["status"] == "ok"
+
+
+def test_a_version_that_nobody_would_take_is_the_reason_of_the_doubt() -> None:
+    kernel = node()
+    kernel["package"]["version"] = "no version"
+    one = found(kernel, perhaps())["x"]
+    assert (one["status"], one["severity"]) == ("unknown", "critical")
+    assert "'no version' is not a package version" in one["reason"]
+
+
+def test_nodes_that_agree_are_judged_once_and_no_others(ours: list[Advisory]) -> None:
+    rules._known_bad.cache_clear()
+    first, again = found(node(boot_id="a", **ALL), ours), found(node(boot_id="b", **ALL), ours)
+    assert first == again
+    assert rules._known_bad.cache_info().misses == 1
+    # What a caller does with its own is not seen by others.
+    for one in again.values():
+        one["remedy"] = None
+    assert found(node(boot_id="c", **ALL), ours) == first
+    others: list[tuple[Any, Any, Any]] = [
+        (node(**NONE), ours, {}),
+        (node(**{**ALL, "modules": None}, unknown={"modules": "another reason"}), ours, {}),
+        (node(**ALL), ours[:-1], {}),
+        (node(**ALL), ours, {"fleetops_kernel_policy": "nearest-good"}),
+        (node(**ALL), ours, {"kernel_upgrade_release": "5.15.0-150-generic"}),
+    ]
+    for kernel, catalogue, variables in others:
+        assert found(kernel, catalogue, **variables) != first

@@ -176,19 +176,20 @@ def test_a_host_with_a_bad_variable_counts_like_one_that_was_not_read(incident: 
 
 def test_an_advisory_that_breaks_kdump_reaches_the_verdict(clean: Facts, site: list[Advisory]) -> None:
     hosts = {"n1": variables(clean)}
-    (named,) = copy.deepcopy(site)
-    named["affects"][0]["versions"] = ">= 6.1.0-0"
-    for breaks, outcome in ((False, "dumps"), (True, "reboots")):
-        named["breaks_kdump"] = breaks
-        verdict = records.collect(hosts, ["n1"], [named])["n1"]["on_panic"]
-        assert verdict["outcome"] == outcome
-        assert (named["id"] in verdict["because"]) is breaks
+
+    def verdict(versions: str, breaks: bool) -> Any:
+        (named,) = copy.deepcopy(site)
+        named["affects"][0]["versions"], named["breaks_kdump"] = versions, breaks
+        return records.collect(hosts, ["n1"], [named])["n1"]["on_panic"]
+
+    assert verdict(">= 6.1.0-0", False)["outcome"] == "dumps"
+    found = verdict(">= 6.1.0-0", True)
+    assert found["outcome"] == "reboots"
+    assert site[0]["id"] in found["because"]
     # One that does not concern this node, and one that may.
-    named["affects"][0]["versions"] = "< 5"
-    assert records.collect(hosts, ["n1"], [named])["n1"]["on_panic"]["outcome"] == "dumps"
+    assert verdict("< 5", True)["outcome"] == "dumps"
     clean["kernel"]["package"] = None
-    named["affects"][0]["versions"] = ">= 6.1.0-0"
-    assert records.collect(hosts, ["n1"], [named])["n1"]["on_panic"]["outcome"] == "reboots"
+    assert verdict(">= 6.1.0-0", True)["outcome"] == "reboots"
 
 
 def test_marked_values_become_plain_ones() -> None:
