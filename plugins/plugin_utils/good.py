@@ -346,6 +346,9 @@ def _unfit(candidate: Candidate, kernel: KernelFacts) -> str | None:
     found = _on_disk(kernel, candidate.release)
     if found is None or candidate.origin == RUNS:
         return None
+    other = strange(kernel, candidate.release)
+    if other is not None:
+        return other
     if found["bootable"] is False:
         return f"it cannot boot, missing: {', '.join(found['missing'])}"
     if found["lacks"]:

@@ -107,12 +107,6 @@ def parse_release(release: str) -> Optional[Release]:
     return None
 
 
-def flavour(release: str) -> Optional[str]:
-    """``cloud-amd64`` of ``6.1.0-47-cloud-amd64``; None for a release that no distribution would spell so."""
-    found = parse_release(release)
-    return found.flavour if found else None
-
-
 def series(release: str) -> Optional[str]:
     """``6.1`` of ``6.1.0-47-cloud-amd64``."""
     found = re.match(r"([0-9]+\.[0-9]+)(?![0-9])", release)
