@@ -16,7 +16,7 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._rules import cras
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kdump as kdump_rules
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import links as link_rules
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Evidence, Gate, KernelFacts
-from ansible_collections.fleetops.kernel.plugins.plugin_utils import order
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import order, readings
 
 Facts = Mapping[str, Any]
 
@@ -67,7 +67,7 @@ def kernel_boots_next(facts: Facts, want: str) -> Gate:
         return _gate(name, False, reason, evidence)
     if kernel.get("installed") is None:
         return _unread(name, facts, "fleetops_kernel", "installed")
-    found = next((one for one in kernel["installed"] if one["release"] == want), None)
+    found = readings.installed(kernel, want)
     if found is None:
         return _gate(
             name,

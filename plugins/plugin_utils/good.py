@@ -17,7 +17,7 @@ from ansible_collections.fleetops.kernel.plugins.module_utils import _platform
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kernel as rules
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import InstalledKernel, KernelFacts
-from ansible_collections.fleetops.kernel.plugins.plugin_utils import matching, order, versions
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import matching, order, readings, versions
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory, Subject
 
 # Who wants the newest gets most fixes; who wants the nearest changes least.
@@ -122,7 +122,7 @@ def judge(kernel: KernelFacts, advisories: Sequence[Advisory], release: str, ori
     Whether it is of the running one's kind is not asked: see `strange`.
     """
     on = _scales(kernel, advisories)
-    disk = _on_disk(kernel, release)
+    disk = readings.installed(kernel, release)
     known = [one.version for one in _candidates(on) if one.release == release and one.origin != RUNS]
     version = disk["package"]["version"] if disk and disk["package"] else next(iter(known), None)
     if release == on.subject["release"]:
@@ -132,7 +132,7 @@ def judge(kernel: KernelFacts, advisories: Sequence[Advisory], release: str, ori
 
 def strange(kernel: KernelFacts, release: str) -> str | None:
     """Why a release is of another kind than what runs, or of none; None when it is of the same."""
-    subject, disk = matching.subject_of(kernel), _on_disk(kernel, release)
+    subject, disk = matching.subject_of(kernel), readings.installed(kernel, release)
     running, other = rules.parse_release(subject["release"] or ""), rules.parse_release(release)
     if other is None:
         return "it is spelt as no distribution spells its kernels"
@@ -286,10 +286,6 @@ def _sorted(candidates: list[Candidate]) -> list[Candidate]:
     return sorted(candidates, key=lambda one: ordered.index(one.release))
 
 
-def _on_disk(kernel: KernelFacts, release: str) -> InstalledKernel | None:
-    return next((one for one in kernel["installed"] or [] if one["release"] == release), None)
-
-
 def _source_of(installed: InstalledKernel) -> str | None:
     package = installed["package"]
     return matching.source_of(package["source"]) if package and package["source"] else None
@@ -343,7 +339,7 @@ def _not_newer(candidate: Candidate, running: Subject) -> str | None:
 
 def _unfit(candidate: Candidate, kernel: KernelFacts) -> str | None:
     """What is on the disk, and would not serve, or nobody can tell."""
-    found = _on_disk(kernel, candidate.release)
+    found = readings.installed(kernel, candidate.release)
     if found is None or candidate.origin == RUNS:
         return None
     other = strange(kernel, candidate.release)

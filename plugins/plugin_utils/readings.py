@@ -10,6 +10,7 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._rules import cras
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
     ActorsFacts,
     Evidence,
+    InstalledKernel,
     KdumpFacts,
     KernelFacts,
     LinksFacts,
@@ -118,6 +119,11 @@ def watchdogs(kernel: KernelFacts) -> list[Evidence]:
         }
         for dog in kernel["watchdogs"] or []
     ]
+
+
+def installed(kernel: Any, release: str | None) -> InstalledKernel | None:
+    """The kernel of that release on the disk."""
+    return next((one for one in kernel["installed"] or [] if one["release"] == release), None)
 
 
 def why(facts: Any, path: str) -> str:

@@ -33,7 +33,7 @@ def kernel_target(facts: Mapping[str, Any], release: str = "", package: str = ""
         raise FleetopsError(
             f"The installed kernels are unknown: {kernel.get('unknown', {}).get('installed')}"
         )
-    found = next((one for one in kernel["installed"] if one["release"] == release), None)
+    found = readings.installed(kernel, release)
     whole = bool(found and found["package"] and found["package"]["status"].strip() in INSTALLED)
     if found and whole and found["bootable"] is False:
         # The package manager would do nothing for a package that is there in full.
@@ -55,11 +55,11 @@ def kernel_target(facts: Mapping[str, Any], release: str = "", package: str = ""
 
 def _beside(kernel: Mapping[str, Any], release: str | None) -> Sequence[str]:
     """What is installed beside the image of a kernel. Raises FleetopsError when that is not known."""
-    found = next((one for one in kernel["installed"] if one["release"] == release), None)
+    found = readings.installed(kernel, release)
     if found is not None and found["beside"] is None:
         why = readings.why(kernel, f"installed.{release}.beside")
         raise FleetopsError(f"What is installed beside the image of {release} is unknown: {why}")
-    return found["beside"] if found else []
+    return (found["beside"] or []) if found else []
 
 
 def release_wanted(kernel: Mapping[str, Any], release: Any = "", package: Any = "") -> str:

@@ -20,7 +20,6 @@ from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings.case impo
     MEDIUM,
     Case,
     finding,
-    installed_kernel,
     listed,
     no_answer,
 )
@@ -141,7 +140,7 @@ def in_the_way(kernel: KernelFacts, release: str) -> str | None:
         return f"{first} boots next, for one boot only ({because}): let that pass first"
     if first == release:
         return None
-    installed = installed_kernel(kernel, release) is not None
+    installed = readings.installed(kernel, release) is not None
     if entry["named_by"] == "position":
         return f"the boot entry is a position in the menu, now {first} ({because}): name it by its id first"
     if entry["named_by"] != "first" and not entry["entry"].startswith(_TOP_ENTRY):
@@ -212,7 +211,7 @@ def _newer(kernel: KernelFacts, one: InstalledKernel) -> tuple[bool | None, str]
 
 
 def _next_is_newer(kernel: KernelFacts, release: str) -> tuple[bool | None, str]:
-    found = installed_kernel(kernel, release)
+    found = readings.installed(kernel, release)
     if found is None:
         return None, "it is not among the installed kernels"
     if not _of_its_kind(kernel, found):
@@ -222,7 +221,7 @@ def _next_is_newer(kernel: KernelFacts, release: str) -> tuple[bool | None, str]
 
 def _can_boot(kernel: KernelFacts, release: str) -> tuple[bool | None, str]:
     """With what it lacks, or why that is not known."""
-    found = installed_kernel(kernel, release)
+    found = readings.installed(kernel, release)
     if found is None:
         return None, "it is not among the installed kernels"
     if found["bootable"] is False:

@@ -11,7 +11,6 @@ from ansible_collections.fleetops.kernel.plugins.module_utils import _platform
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
     Evidence,
     Finding,
-    InstalledKernel,
     KernelFacts,
     Remedy,
 )
@@ -81,11 +80,6 @@ def remedy_of(
     if distro is not None and not works:
         return None, f" (no cure from here: {distro['id']} cannot be changed yet by the role {role})"
     return {"role": role, "vars": dict(variables)}, ""
-
-
-def installed_kernel(kernel: KernelFacts, release: str) -> InstalledKernel | None:
-    """The kernel of that release on the disk."""
-    return next((one for one in kernel["installed"] or [] if one["release"] == release), None)
 
 
 def listed(names: Sequence[str]) -> str:

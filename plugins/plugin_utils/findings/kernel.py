@@ -17,7 +17,6 @@ from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings.case impo
     LOW,
     Case,
     finding,
-    installed_kernel,
     not_read,
     remedy_of,
     sentence,
@@ -213,7 +212,7 @@ def _chosen(case: Case, kernel: KernelFacts, key: str) -> _Goal:
 
 def _pending(case: Case, kernel: KernelFacts, release: str) -> bool:
     """Would a mere reboot bring a newer kernel of the same flavour and source, with nothing said against it?"""
-    disk, running = installed_kernel(kernel, release), matching.subject_of(kernel)
+    disk, running = readings.installed(kernel, release), matching.subject_of(kernel)
     package = disk["package"] if disk else None
     if package is None or boot.in_the_way(kernel, release) is not None:
         return False

@@ -22,7 +22,6 @@ from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings.case impo
     MEDIUM,
     Case,
     finding,
-    installed_kernel,
     listed,
     no_answer,
 )
@@ -147,7 +146,7 @@ def vendor_module_missing(case: Case) -> list[Finding]:
     if not kernel or boots is None or kernel["packages"] is None or not prebuilt:
         return [_no_next(name, HIGH, kernel, "packages", "installed.prebuilt")]
     release, running = boots["release"], kernel["release"] or ""
-    runs = installed_kernel(kernel, running)
+    runs = readings.installed(kernel, running)
     its = runs["prebuilt"] if runs else []
     missing = [one for one in its if one not in boots["prebuilt"]]
     if missing:
@@ -185,13 +184,13 @@ def _next(id_: str, kernel: KernelFacts | None) -> tuple[tuple[str, str], Instal
     entry = kernel["next_boot"] if kernel and not kernel["container"] else None
     if kernel is None or entry is None:
         return (id_, UNKNOWN_KERNEL), None
-    return (id_, entry["release"]), installed_kernel(kernel, entry["release"])
+    return (id_, entry["release"]), readings.installed(kernel, entry["release"])
 
 
 def _no_next(name: tuple[str, str], severity: str, kernel: KernelFacts | None, *paths: str) -> Finding:
     """What a rule about it says when it cannot answer; *paths* are of the facts, `lacks` of that kernel."""
     release = name[1]
-    absent = kernel and kernel["installed"] is not None and not installed_kernel(kernel, release)
+    absent = kernel and kernel["installed"] is not None and not readings.installed(kernel, release)
     if absent and release != UNKNOWN_KERNEL:
         reason = f"cannot tell: {release}, which boots next, is not among the installed kernels"
         return finding(*name, "unknown", severity, reason, [])

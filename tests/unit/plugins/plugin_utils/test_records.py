@@ -200,3 +200,17 @@ def test_marked_values_become_plain_ones() -> None:
     assert [item.__class__ for item in got["a"]] == [str, int, bool, None.__class__, float]
     assert [key.__class__ for key in got] == [str, str]
     json.dumps(got)
+
+
+@pytest.mark.parametrize("name", ["amzn", "rhcos", "arch"])
+def test_a_distribution_of_which_little_is_known_is_judged_all_the_same(
+    clean: Facts, add_kernel: Any, name: str
+) -> None:
+    clean["kernel"]["distro"].update(id=name, family=None)
+    for release, version in (("6.1.0-50-cloud-amd64", "6.1.176-1"), ("6.1.0-51-cloud-amd64", "6.1.177-1")):
+        add_kernel(clean, release, version)
+    found = collect({"n1": variables(clean)})["n1"]
+    assert found["unreadable"] is None
+    assert found["on_panic"]["outcome"] == "dumps"
+    waits = [one["status"] for one in found["findings"] if one["id"] == "newer-kernel-not-running"]
+    assert waits == ["unknown" if name == "arch" else "affected"]
