@@ -45,8 +45,8 @@ RELEASE = "/proc/sys/kernel/osrelease"
 
 _GRUB = _boot.Grub(configs=(GRUB_CFG,), environment="/boot/grub/grubenv")
 _DPKG_STATUS = "/var/lib/dpkg/status"
-# A machine with every package of a release has 80 MiB; what is larger is no such file.
-_MOST_STATUS_BYTES = 256 << 20
+# What dpkg has changed since it wrote that file, in the order of the names (lib/dpkg/dbmodify.c).
+_DPKG_UPDATES = "/var/lib/dpkg/updates"
 # Flavours come and go (linux-generic, linux-aws-6.8, linux-image-cloud-amd64 ...): no list of them would stay whole.
 _PATTERNS = ("linux-*", "kdump-tools", "kexec-tools", "makedumpfile")
 _FIELDS = r"${Package}\t${Version}\t${db:Status-Abbrev}\t${source:Package}\t${source:Version}"
@@ -262,6 +262,10 @@ def _query(host: Host, row: str) -> List[List[str]]:
     argv = ["dpkg-query", "--show", f"--showformat={row}", *_PATTERNS]
     # 1: a pattern matched nothing (dpkg-query(1), EXIT STATUS).
     lines = [line.split("\t") for line in host.run(argv, ok=(0, 1)).splitlines()]
+    asked = row.count("${")
+    for fields in lines:
+        if len(fields) != asked:
+            raise FleetopsError(f"dpkg-query said {' '.join(fields)[:100]!r}, and {asked} fields were asked for")
     return [
         [name, version, status.strip(), *rest]
         for name, version, status, *rest in lines
@@ -283,7 +287,17 @@ def _packages_left_behind(host: Host) -> List[Package]:
 
 
 def _status(host: Host) -> List[Dict[str, str]]:
-    """Our packages in dpkg's database."""
-    if host.size(_DPKG_STATUS) > _MOST_STATUS_BYTES:
-        raise Unreadable(f"'{_DPKG_STATUS}' has more than {_MOST_STATUS_BYTES} bytes", path=_DPKG_STATUS)
-    return dpkg.blocks(host.read(_DPKG_STATUS), _PATTERNS)
+    """Our packages in dpkg's database. Raises Unreadable where it cannot be told what dpkg has not yet merged."""
+    found = {block["Package"]: block for block in dpkg.blocks(host.read(_DPKG_STATUS), _PATTERNS)}
+    for path in _updates(host):
+        # A package that is changed stands there whole.
+        found.update((block["Package"], block) for block in dpkg.blocks(host.read(path), _PATTERNS))
+    return list(found.values())
+
+
+def _updates(host: Host) -> List[str]:
+    try:
+        names = host.listdir(_DPKG_UPDATES)
+    except Missing:
+        return []
+    return [f"{_DPKG_UPDATES}/{name}" for name in sorted(names) if re.match(r"\d+\Z", name, re.ASCII)]
