@@ -6,6 +6,7 @@ The captured ones hold one fault each (tests/capture/fixtures.py), the composed 
 
 from __future__ import annotations
 
+import copy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._readers import actors, kdump, kernel, links
-from ansible_collections.fleetops.kernel.plugins.plugin_utils import advisories, findings
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import advisories, findings, plan
 
 HOSTS = Path(__file__).resolve().parents[2] / "fixtures" / "hosts"
 READERS: dict[str, Any] = {"kernel": kernel, "kdump": kdump, "links": links, "actors": actors}
@@ -53,10 +54,25 @@ FOUND: dict[str, set[str]] = {
         "affected kernel-known-bad:lp2158377",
         "affected module-missing:6.17.0-38-generic",
         "affected next-boot-differs:boot",
-        "unknown fallback-may-be-removed:unattended-upgrades",  # of two sources, no order is known
     },
     "rocky-9": {NEWER, DOUBT, "affected kernel-known-bad:rhel-108138"},
     "openeuler-22.03": {NEWER, "unknown kernel-known-bad:advisories"},  # of which no source was found
+}
+LINKS = {"cilium_migration_cleanup_links": ["flannel.1", "kube-ipvs0"]}
+WORD = {"crashkernel_capture_panic": 10}
+# What is planned for them; for all others nothing.
+PLANNED: dict[str, dict[str, Any]] = {
+    "debian-6.1-generic-watchdog": {"crashkernel": WORD},
+    "debian-6.1-incident": {
+        "cilium_migration_cleanup": LINKS,
+        "crashkernel": {"crashkernel_size": "224M", **WORD},
+    },
+    "ubuntu-22.04-incident": {
+        "cilium_migration_cleanup": LINKS,
+        "crashkernel": WORD,
+        "kernel_upgrade": {"kernel_upgrade_release": "5.15.0-204-generic"},
+    },
+    "ubuntu-24.04": {"crashkernel": WORD},  # a newer kernel of another source stands above the good one
 }
 # Not everything is there to be read: without root, and in a container's sandbox.
 IN_PART = {"debian-6.1-incident-noroot", "debian-6.18-no-kdump"}
@@ -83,6 +99,26 @@ def test_every_tree_is_here() -> None:
 @pytest.mark.parametrize("name", FOUND)
 def test_a_tree_shows_its_fault_and_no_other(name: str) -> None:
     assert opened(name) == FOUND[name]
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_is_planned_for_a_tree(name: str) -> None:
+    found = findings.judge(facts_of(name), advisories.load(), {})
+    record: Any = {"host": name, "zone": "", "findings": found, "unreachable": None, "unreadable": None}
+    planned = plan.make({name: record})
+    assert [step["roles"] for step in planned["steps"]] == ([PLANNED[name]] if name in PLANNED else [])
+    assert planned["held_back"] == {}
+
+
+def test_a_tree_whose_next_kernel_lacks_a_driver_is_not_rebooted() -> None:
+    """The same, with something to cure that needs a reboot: it is held back, and what needs none is cured."""
+    facts = copy.deepcopy(facts_of("ubuntu-24.04"))
+    facts["kdump"]["reservation"]["bytes"] = 64 << 20
+    found = findings.judge(facts, advisories.load(), {})
+    record: Any = {"host": "n1", "zone": "", "findings": found, "unreachable": None, "unreadable": None}
+    planned = plan.make({"n1": record})
+    assert [(step["roles"], step["reboot"]) for step in planned["steps"]] == [({"crashkernel": WORD}, False)]
+    assert "lacks a module loaded now: bnxt_en" in planned["held_back"]["n1"]
 
 
 @pytest.mark.parametrize("name", FOUND)
