@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,3 +74,10 @@ def test_release_and_package_are_not_both_meant() -> None:
     found = sitevars.wrong(both)
     assert set(found) == set(both)
     assert str(sitevars.say(found)).count("expected one of the two") == 1
+
+
+def test_the_readme_has_a_table_of_all_of_them() -> None:
+    readme = (Path(__file__).resolve().parents[4] / "README.md").read_text()
+    (table,) = re.findall(r"\| variable \|.*?\n\n", readme, re.DOTALL)
+    named = re.findall(r"`(\w+)`", " ".join(row.split("|")[1] for row in table.splitlines() if row))
+    assert set(named) == {*sitevars.CHECKS, "assess_fail_on", "fleetops_advisories_dirs"}
