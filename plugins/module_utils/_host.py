@@ -41,10 +41,11 @@ import json
 import os
 import posixpath
 import re
+import stat
 import subprocess
 import tempfile
 import time
-from typing import Any, BinaryIO, Iterable, Optional, Sequence, Union
+from typing import Any, BinaryIO, Callable, Iterable, Optional, Sequence, Union
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _sos
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
@@ -65,17 +66,43 @@ LARGEST = 32 << 20
 PIECE = 64 << 10
 # Who wrote last to these knows when a machine was last up: the clock that timesyncd keeps, logins, the journal.
 LAST_WRITTEN = ("/var/lib/systemd/timesync/clock", "/var/log/wtmp", "/var/log/syslog", "/var/log/messages")
-# Longer than any reading needs; an update-grub with many kernels, or a kdump initrd, takes minutes.
-COMMAND_TIMEOUT = 900
+# Seconds. A command that reads answers at once: one that does not is stuck, and others wait for this look.
+READING_TIMEOUT = 60
+# An update-grub with many kernels, or a kdump initrd, takes minutes.
+WRITING_TIMEOUT = 900
+# File systems whose server may be gone: whoever asks them then waits for ever. An autofs mounts one when it is asked.
+NETWORK = re.compile(r"(nfs4?|cifs|smb3|ceph|fuse|9p|afs|lustre|gfs2|ocfs2|autofs)(\..*)?")
+# What a capture file may hold: a mapping of anything to ..., a list of ..., or one of these types.
+_NUMBER = (int, float)
+_NOTES: dict[str, Any] = {
+    "commands": {"*": {"*": (str, int)}},
+    "machine": str,
+    "sizes": {"*": _NUMBER},
+    "mtimes": {"*": _NUMBER},
+    "listings": {"*": [str]},
+    "globs": {"*": [str]},
+    "exists": [str],
+    "links": {"*": str},
+    "disks": {"*": {"*": _NUMBER}},
+    "mounts": {"*": {"*": _NUMBER}},
+    "texts": {"*": str},
+    "unreadable": {"*": str},
+    "missing": [str],
+    "time": str,
+    "is_root": bool,
+}
 
 
 class Host:
     """Files and commands of one node. Paths are absolute, as the node itself sees them."""
 
     def __init__(self, root: str = "/") -> None:
-        self.root = os.path.abspath(root)
+        self.root = os.path.realpath(root)
         self.live = self.root == "/"
         self.kind = LIVE
+        # Seconds that a command may take; whoever is about to write sets WRITING_TIMEOUT.
+        self.patience = READING_TIMEOUT
+        self._network: Optional[dict[str, str]] = None
         self._captured: dict[str, Any] = {}
         self._report: Optional[_sos.Report] = None
         if self.live:
@@ -103,6 +130,10 @@ class Host:
                 f"{OS_RELEASE[0][1:]})",
                 path=self.root,
             )
+
+    def left_behind(self) -> dict[str, Any]:
+        """What a tree is, where it lies, and when it was so: what a module returns of one."""
+        return {"kind": self.kind, "root": self.root, "time": self.time()}
 
     def time(self) -> Optional[str]:
         """When a tree was as it is, in ISO 8601 and UTC; None when nothing says so, and for a live machine."""
@@ -151,7 +182,7 @@ class Host:
         """
         text = self._captured.get("texts", {}).get(path)
         try:
-            with io.BytesIO(text.encode()) if text is not None else open(self._real(path), "rb") as handle:
+            with io.BytesIO(text.encode()) if text is not None else _opened(self._real(path)) as handle:
                 if offset:
                     handle.seek(offset, os.SEEK_END if offset < 0 else os.SEEK_SET)
                 data: bytes = handle.read(size) if size >= 0 else _all_of(handle)
@@ -225,11 +256,12 @@ class Host:
             return sorted(_glob.glob(pattern))
         if pattern in self._captured.get("globs", {}):
             return sorted(self._captured["globs"][pattern])
-        folder = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0] or "/"
+        folder = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0]
         with contextlib.suppress(Missing):
-            self.listdir(folder)
-        found = _glob.glob(_glob.escape(self.root) + pattern)
-        return sorted(path[len(self.root) :] for path in found)
+            self.listdir(folder or "/")
+        real = self._real(folder or "/")
+        found = _glob.glob(_glob.escape(real) + pattern[len(folder) :])
+        return sorted(folder + path[len(real) :] for path in found)
 
     def resolve(self, path: str) -> str:
         """The path behind symbolic links, as the node itself would see it."""
@@ -246,11 +278,27 @@ class Host:
             if known is None:
                 raise Unreadable(f"The free space of '{path}' was not captured", path=path)
             return int(known["total"]), int(known["free"])
+        self.require_local(path)
         try:
-            stat = os.statvfs(path)
+            found = os.statvfs(path)
         except OSError as error:
             raise self._why(path, error) from error
-        return stat.f_blocks * stat.f_frsize, stat.f_bfree * stat.f_frsize
+        return found.f_blocks * found.f_frsize, found.f_bfree * found.f_frsize
+
+    def require_local(self, path: str) -> None:
+        """Raise Unreadable for a path of the running machine that lies on a server, without asking that server.
+
+        The root itself may lie on one: this very program does then.
+        """
+        if not self.live:
+            return
+        if self._network is None:
+            try:
+                self._network = _network_mounts(self._text("/proc/mounts"))
+            except FleetopsError:  # nobody can tell: then it is asked as any other
+                self._network = {}
+        if self._network:
+            self._followed(path, self._network.get)
 
     def machine(self) -> str:
         """The architecture, as ``uname -m`` names it."""
@@ -284,14 +332,14 @@ class Host:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 env=environment,
-                timeout=COMMAND_TIMEOUT,
+                timeout=self.patience,
                 check=False,
             )
         except FileNotFoundError as error:
             raise Missing(f"The command '{argv[0]}' does not exist on this node", argv=list(argv)) from error
         except subprocess.TimeoutExpired as error:
             raise FleetopsError(
-                f"'{' '.join(argv)}' did not end within {COMMAND_TIMEOUT} seconds", argv=list(argv)
+                f"'{' '.join(argv)}' did not end within {self.patience} seconds", argv=list(argv)
             ) from error
         except OSError as error:
             raise Unreadable(f"Cannot run '{argv[0]}': {error.strerror}", argv=list(argv)) from error
@@ -391,6 +439,16 @@ class Host:
             return os.path.join(self._real(parent), name)
         if self.live:
             return os.path.realpath(path)
+        done = self._followed(path, self._closed)
+        unreadable = self._captured.get("unreadable", {})
+        reason = unreadable.get(path) or unreadable.get(done)
+        if reason:
+            raise Unreadable(f"Cannot read '{path}': {reason}", path=path)
+        return self.root + ("" if done == "/" else done)
+
+    def _followed(self, path: str, closed: Callable[[str], Optional[str]]) -> str:
+        """The path behind symbolic links. *closed* says why a place on the way must not even be looked at."""
+        root = "" if self.live else self.root
         done = "/"
         todo = [part for part in path.split("/") if part not in ("", ".")]
         links = 0
@@ -400,7 +458,10 @@ class Host:
                 done = posixpath.dirname(done)
                 continue
             here = posixpath.join(done, part)
-            outside = self.root + here
+            reason = closed(here)
+            if reason:
+                raise Unreadable(f"'{path}' {reason}", path=path)
+            outside = root + here
             if not os.path.islink(outside):
                 done = here
                 continue
@@ -411,12 +472,13 @@ class Host:
             if target.startswith("/"):
                 done = "/"
             todo = [piece for piece in target.split("/") if piece not in ("", ".")] + todo
-        reason = self._captured.get("unreadable", {}).get(path) or self._captured.get("unreadable", {}).get(
-            done
-        )
-        if reason:
-            raise Unreadable(f"Cannot read '{path}': {reason}", path=path)
-        return self.root + ("" if done == "/" else done)
+        return done
+
+    def _closed(self, here: str) -> Optional[str]:
+        """Why a place in this tree is not looked at: whoever mounts a disk for rescue may have bound /proc below it."""
+        if self.kind in (DISK, BARE) and here[1:] in VIRTUAL:
+            return f"is on no disk: only the running machine had {here}"
+        return None
 
     def _stat(self, path: str) -> os.stat_result:
         try:
@@ -445,9 +507,10 @@ class Host:
             names = [name for name in os.listdir(self.root) if not name.startswith(".")]
         except OSError:  # what is in it may be open all the same
             return
-        below = [name for name in names if re.match(r"(sosreport|sos)-", name)]
-        if len(below) == 1 and len(names) == 1:
-            self.root = os.path.join(self.root, below[0])
+        if len(names) == 1 and re.match(r"(sosreport|sos)-", names[0]):
+            below = os.path.join(self.root, names[0])
+            if not os.path.islink(below):  # that would lead out of this tree
+                self.root = below
 
     def _recognised(self) -> str:
         def there(path: str) -> bool:
@@ -463,10 +526,14 @@ class Host:
         where = os.path.join(self.root, CAPTURE_FILE)
         try:
             notes = json.loads(self._text(f"/{CAPTURE_FILE}"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise FleetopsError(f"'{where}' is not valid JSON: {error}", path=where) from error
         if not isinstance(notes, dict):
             raise FleetopsError(f"'{where}': expected a mapping, got {type(notes).__name__}", path=where)
+        notes = {key: value for key, value in notes.items() if value is not None}
+        for key, shape in _NOTES.items():
+            if key in notes and not _fits(notes[key], shape):
+                raise FleetopsError(f"'{where}': '{key}' is not what a capture notes there", path=where)
         return notes
 
     def _doubt(self, path: str) -> Optional[str]:
@@ -508,8 +575,6 @@ class Host:
 
     def _doubt_of_disk(self, path: str) -> Optional[str]:
         parts = posixpath.normpath(path).split("/")[1:]
-        if parts[0] in VIRTUAL:
-            return f"is on no disk: only the running machine had /{parts[0]}"
         # Every system has these directories: without them, only a part of the disk was kept.
         top = "/" + "/".join(parts[: 2 if parts[0] in ("usr", "var") and len(parts) > 2 else 1])
         if not os.path.isdir(self._real(top)) and (self.kind == BARE or len(parts) > 1):
@@ -524,13 +589,13 @@ class Host:
     def _mount_points(self) -> list[str]:
         """Where the fstab of a disk mounts other file systems."""
         try:
-            with open(self._real("/etc/fstab"), encoding="utf-8", errors="replace") as handle:
-                rows = [line.split() for line in handle.read(LARGEST).splitlines()]
+            with _opened(self._real("/etc/fstab")) as handle:
+                text = handle.read(LARGEST).decode("utf-8", errors="replace")
         except (OSError, FleetopsError):
             return []
         return [
             row[1].rstrip("/")
-            for row in rows
+            for row in map(str.split, text.splitlines())
             if len(row) > 2 and not row[0].startswith("#") and row[1].startswith("/") and row[1] != "/"
         ]
 
@@ -547,6 +612,52 @@ class Host:
         mounts: dict[str, dict[str, int]] = self._captured.get("mounts", {})
         holds = [where for where in mounts if where == "/" or path == where or path.startswith(f"{where}/")]
         return mounts[max(holds, key=len)] if holds else None
+
+
+def _opened(path: str) -> BinaryIO:
+    """A file to read. What is none is never opened, nor waited for: a FIFO without a writer, a watchdog's device."""
+    _must_be_a_file(os.stat(path))
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        _must_be_a_file(os.fstat(descriptor))
+        os.set_blocking(descriptor, True)
+        return open(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _must_be_a_file(found: os.stat_result) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "Not a file, but a FIFO, a device or a socket")
+
+
+def _network_mounts(mounts: str) -> dict[str, str]:
+    """Mount point to the reason why what is below it is not asked, of /proc/mounts (proc(5), fstab(5)).
+
+    What was mounted later on the same place counts.
+    """
+    found = {}
+    for line in mounts.split("\n"):
+        _device, where, kind = (*line.split(" "), "", "", "")[:3]
+        where = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code.group(1), 8)), where)
+        found[where] = (
+            f"is not asked: it lies on a server ({kind} at {where}), which may not answer"
+            if NETWORK.fullmatch(kind)
+            else ""
+        )
+    return {where: reason for where, reason in found.items() if reason and where != "/"}
+
+
+def _fits(value: Any, shape: Any) -> bool:
+    """Is a part of a capture file what `_NOTES` says?"""
+    if isinstance(shape, dict):
+        return isinstance(value, dict) and all(_fits(one, shape["*"]) for one in value.values())
+    if isinstance(shape, list):
+        return isinstance(value, list) and all(_fits(one, shape[0]) for one in value)
+    return isinstance(value, shape)
 
 
 def _all_of(handle: BinaryIO) -> bytes:

@@ -34,6 +34,23 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+left_behind:
+  description: What was read instead of a running machine.
+  returned: with O(root)
+  type: dict
+  contains:
+    kind:
+      description: C(captured tree), C(sosreport) or C(disk).
+      type: str
+      sample: sosreport
+    root:
+      description: Where it lies.
+      type: str
+      sample: /srv/post-mortem/node-a1/sosreport-node-a1-2026-11-24-abcdefg
+    time:
+      description: The last moment that it tells of, in UTC. Null when nothing in it says so.
+      type: str
+      sample: "2026-11-24T12:18:40Z"
 ansible_facts:
   description: What was read.
   returned: success
@@ -157,7 +174,10 @@ SPEC: Dict[str, Any] = {"root": {"type": "path"}}
 
 def run(host: Host, params: Mapping[str, Any]) -> Result:
     """Read kdump."""
-    return Result(returned={"ansible_facts": {"fleetops_kdump": kdump.read(host)}})
+    returned: Dict[str, Any] = {"ansible_facts": {"fleetops_kdump": kdump.read(host)}}
+    if not host.live:
+        returned["left_behind"] = host.left_behind()
+    return Result(returned=returned)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ description:
   - What cannot be read is V(null), and the C(unknown) mapping of its part says why, by the dotted path of the fact. One
     thing that cannot be read never hides another.
   - Works without root as far as it goes, in containers and on any distribution.
-  - Starts at most three programs on the node (C(dpkg-query), C(systemctl), C(ip)). All else comes from files.
+  - Starts at most three programs on the node (C(dpkg-query) or C(rpm), C(systemctl), C(ip)). All else comes from files.
 options:
   gather_subset:
     description:
@@ -299,7 +299,7 @@ def run(host: Host, params: Mapping[str, Any]) -> Result:
     facts = {f"fleetops_{name}": PARTS[name](host) for name in chosen(params["gather_subset"], PARTS)}
     returned: Dict[str, Any] = {"ansible_facts": facts}
     if not host.live:
-        returned["left_behind"] = {"kind": host.kind, "root": host.root, "time": host.time()}
+        returned["left_behind"] = host.left_behind()
     return Result(returned=returned)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,12 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
     Missing,
     Unreadable,
 )
-from ansible_collections.fleetops.kernel.plugins.module_utils._host import CAPTURE_FILE, Host
+from ansible_collections.fleetops.kernel.plugins.module_utils._host import (
+    CAPTURE_FILE,
+    READING_TIMEOUT,
+    WRITING_TIMEOUT,
+    Host,
+)
 
 NOBODY = 65534
 
@@ -82,6 +88,24 @@ def test_the_root_must_be_a_directory(tmp_path: Path) -> None:
         Host(str(tmp_path / "file"))
 
 
+def test_links_of_folders_do_not_lead_a_pattern_out_of_the_root(tmp_path: Path) -> None:
+    host = tree(tmp_path / "root", {"/real/a.cfg": ""}, machine="x86_64")
+    outside = tmp_path / "real"
+    outside.mkdir()
+    (outside / "b.cfg").write_text("")
+    os.symlink(str(outside), tmp_path / "root/direct")
+    os.symlink("/real", tmp_path / "root/inside")
+    assert host.glob("/inside/*.cfg") == ["/inside/a.cfg"]
+    assert host.glob("/direct/*.cfg") == []
+
+
+@pytest.mark.parametrize("root", ["/", "//", "/usr/..", "/./"])
+def test_the_running_machine_has_many_names(root: str, tmp_path: Path) -> None:
+    assert Host(root).live
+    os.symlink("/", tmp_path / "link")
+    assert Host(str(tmp_path / "link")).live
+
+
 # --- reading -----------------------------------------------------------------------------------------
 
 
@@ -134,6 +158,152 @@ def test_a_directory_is_unreadable_as_a_file(tmp_path: Path) -> None:
     host = tree(tmp_path, {"/etc/x": ""})
     with pytest.raises(Unreadable, match="Cannot read '/etc': Is a directory"):
         host.read("/etc")
+
+
+def special(path: Path, kind: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "FIFO":
+        os.mkfifo(path)
+    elif kind == "device":
+        os.symlink("/dev/ptmx", path)  # each one that is opened makes a terminal
+    else:
+        with socket.socket(socket.AF_UNIX) as one:
+            here = os.getcwd()
+            os.chdir(path.parent)  # the path of a socket is short
+            one.bind(path.name)
+            os.chdir(here)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["FIFO", "device", "socket"])
+def test_what_is_no_file_is_unreadable_and_nobody_waits_for_it(tmp_path: Path, kind: str) -> None:
+    """In a child, which is ended if it waits after all."""
+    special(tmp_path / "etc/odd", kind)
+    script = f"""
+import os
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import Unreadable
+from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
+opened, real = [], os.open
+os.open = lambda *given: opened.append(given) or real(*given)
+places = [(Host(), {str(tmp_path / "etc/odd")!r})]
+places += [(Host({str(tmp_path)!r}), "/etc/odd")] if {kind != "device"} else []
+for host, path in places:
+    try:
+        print("BAD", host.read(path))
+    except Unreadable as error:
+        print(error.msg.partition(": ")[2], opened)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60
+    )
+    says = "Not a file, but a FIFO, a device or a socket []"
+    assert done.stdout.splitlines() == [says] * (1 if kind == "device" else 2), done.stderr
+
+
+@pytest.mark.parametrize("name", [CAPTURE_FILE, "etc/fstab"])
+def test_a_tree_whose_own_files_are_none_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/os-release").write_text("ID=debian\n")
+    special(tmp_path / name, "FIFO")
+    script = f"""
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
+from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
+try:
+    print(Host({str(tmp_path)!r}).exists("/etc/x"))
+except FleetopsError as error:
+    print(error.msg)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60
+    )
+    wanted = "Not a file, but a FIFO" if name == CAPTURE_FILE else "False"
+    assert wanted in done.stdout, done.stderr
+
+
+def test_files_of_the_kernel_are_files() -> None:
+    assert Host().read("/proc/self/comm")
+    assert Host().read(
+        "/sys/kernel/profiling" if os.path.exists("/sys/kernel/profiling") else "/proc/cmdline"
+    )
+
+
+MOUNTS = """\
+/dev/vda1 / ext4 rw 0 0
+server:/srv/with\\040space /mnt/with\\040space nfs4 rw 0 0
+//server/share /mnt/cifs cifs rw 0 0
+sshfs /mnt/ssh fuse.sshfs rw 0 0
+/dev/vdb1 /mnt/ntfs fuseblk rw 0 0
+systemd-1 /mnt/later autofs rw 0 0
+/dev/vdc1 /mnt/later ext4 rw 0 0
+systemd-1 /mnt/auto autofs rw 0 0
+server:/srv/crash {link} nfs rw 0 0
+"""
+
+
+class Mounted(Host):
+    """This machine, with other mounts."""
+
+    mounts = MOUNTS
+
+    def _text(self, path: str) -> str:
+        return self.mounts if path == "/proc/mounts" else super()._text(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "where"),
+    [
+        ("/mnt/with space/crash", "nfs4 at /mnt/with space"),
+        ("/mnt/cifs", "cifs at /mnt/cifs"),
+        ("/mnt/ssh/a/b", "fuse.sshfs at /mnt/ssh"),
+        ("/mnt/auto/x", "autofs at /mnt/auto"),
+        ("/mnt/no/../cifs/x", "cifs at /mnt/cifs"),
+    ],
+)
+def test_a_server_that_may_be_gone_is_not_asked(
+    path: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(os, "statvfs", asked.append)
+    with pytest.raises(Unreadable) as caught:
+        Mounted().disk(path)
+    assert caught.value.msg == f"'{path}' is not asked: it lies on a server ({where}), which may not answer"
+    with pytest.raises(Unreadable):
+        Mounted().require_local(path)
+    assert asked == []
+
+
+def test_a_link_to_a_server_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Path(os.path.realpath(tmp_path))
+    os.symlink(real / "server", real / "crash")
+    monkeypatch.setattr(Mounted, "mounts", MOUNTS.format(link=real / "server"))
+    looked: list[str] = []
+    islink = os.path.islink
+
+    def seen(path: str) -> bool:
+        looked.append(path)
+        return islink(path)
+
+    monkeypatch.setattr(os.path, "islink", seen)
+    with pytest.raises(Unreadable, match="nfs at"):
+        Mounted().disk(str(real / "crash/n1"))
+    assert str(real / "crash") in looked
+    assert str(real / "server") not in looked
+
+
+@pytest.mark.parametrize("path", ["/", "/mnt/ntfs", "/mnt/later/x", "/mnt", "/mnt/cifs2"])
+def test_a_disk_of_the_machine_is_asked(path: str) -> None:
+    Mounted().require_local(path)
+
+
+def test_a_machine_whose_root_lies_on_a_server_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Mounted, "mounts", "server:/root / nfs4 rw 0 0\n")
+    assert Mounted().disk("/") == Host().disk("/")
+
+
+def test_without_mounts_to_read_the_disk_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    for mounts in ("", "odd\n\n", "a b\n"):
+        monkeypatch.setattr(Mounted, "mounts", mounts)
+        assert Mounted().disk("/")[0] > 0
 
 
 def test_parts_of_a_file(tmp_path: Path) -> None:
@@ -241,6 +411,14 @@ def test_a_command_in_sbin_is_found_without_a_path(monkeypatch: pytest.MonkeyPat
 def test_a_command_that_does_not_exist_is_missing() -> None:
     with pytest.raises(Missing, match="'no-such-command-here' does not exist"):
         Host().run(["no-such-command-here"])
+
+
+def test_a_command_that_does_not_answer_is_ended() -> None:
+    host = Host()
+    assert host.patience == READING_TIMEOUT < WRITING_TIMEOUT
+    host.patience = 1
+    with pytest.raises(FleetopsError, match="'sleep 100' did not end within 1 seconds"):
+        host.run(["sleep", "100"])
 
 
 # --- writing -----------------------------------------------------------------------------------------

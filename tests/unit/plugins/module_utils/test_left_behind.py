@@ -92,11 +92,74 @@ def test_the_one_folder_of_an_archive_is_stepped_into(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("{", "is not valid JSON"), ("[]", "expected a mapping, got list"), ("", "is not valid JSON")],
+    [
+        ("{", "is not valid JSON"),
+        ("[]", "expected a mapping, got list"),
+        ("", "is not valid JSON"),
+        ('{"sizes": ' * 100_000, "is not valid JSON"),
+        ('{"unreadable": []}', "'unreadable' is not what a capture notes there"),
+        ('{"unreadable": {"/x": 1}}', "'unreadable' is not"),
+        ('{"time": 12}', "'time' is not"),
+        ('{"missing": {}}', "'missing' is not"),
+        ('{"listings": {"/x": [1]}}', "'listings' is not"),
+        ('{"commands": {"x": "y"}}', "'commands' is not"),
+        ('{"disks": {"/x": {"total": "1"}}}', "'disks' is not"),
+        ('{"machine": {}}', "'machine' is not"),
+    ],
+    ids=range(12),
 )
 def test_a_broken_capture_file_is_named(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(FleetopsError, match=rf"{CAPTURE_FILE}'.* {says}|{CAPTURE_FILE}': {says}"):
         Host(str(plant(tmp_path, {f"/{CAPTURE_FILE}": text})))
+
+
+def test_what_a_capture_left_empty_is_not_known(tmp_path: Path) -> None:
+    host = Host(
+        str(plant(tmp_path, {f"/{CAPTURE_FILE}": '{"machine": null, "time": null, "missing": null}'}))
+    )
+    with pytest.raises(Unreadable, match="architecture was not captured"):
+        host.machine()
+
+
+def test_every_capture_of_ours_is_what_a_capture_notes() -> None:
+    found = sorted(FIXTURES.glob(f"*/*/{CAPTURE_FILE}"))
+    assert len(found) > 10
+    for path in found:
+        assert Host(str(path.parent)).kind == _host.CAPTURED
+
+
+def test_a_report_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    plant(tmp_path, {}, "n1")
+    os.symlink("/", tmp_path / "n1/sosreport-evil")
+    host = Host(str(tmp_path / "n1"))
+    assert (host.kind, host.root, host.live) == (_host.BARE, str(tmp_path / "n1"), False)
+
+
+def test_a_disk_that_is_mounted_for_rescue_does_not_show_the_machine_that_looks(tmp_path: Path) -> None:
+    """With /proc and its like bound below it, as whoever enters it with chroot does."""
+    files = {
+        "/proc/sys/kernel/osrelease": "of the rescuer\n",
+        "/sys/kernel/kexec_crash_loaded": "1\n",
+        "/run/reboot-required": "",
+        "/dev/watchdog": "",
+    }
+    for kind, root in (
+        (_host.DISK, disk(tmp_path / "disk")),
+        (_host.BARE, plant(tmp_path / "bare", {"/etc/x": ""}, "proc")),
+    ):
+        host = Host(str(plant(root, files)))
+        assert host.kind == kind
+        os.symlink("/run/reboot-required", root / "etc/link")
+        os.symlink("loop", root / "proc/loop")  # whoever looks at it, even if only at its name, says so
+        for path in (*files, "/proc", "/sys/kernel", "/run", "/dev", "/etc/link", "/etc/../proc/loop"):
+            assert absent(host, path) is None, path
+        for pattern in ("/proc/*/comm", "/run/*"):
+            with pytest.raises(Unreadable, match="is on no disk: only the running machine had /"):
+                host.glob(pattern)
+    facts = node_facts.run(Host(str(tmp_path / "disk")), {"gather_subset": ["all"]}).returned["ansible_facts"]
+    assert "of the rescuer" not in json.dumps(facts)
+    assert facts["fleetops_kernel"]["release"] is None
+    assert facts["fleetops_kdump"]["capture"]["loaded"] is None
 
 
 def test_when_a_tree_was_as_it_is(tmp_path: Path) -> None:
@@ -503,6 +566,7 @@ def dead(kind: str, root: str, time: str | None, release: str | None, **more: An
         "on_panic": {"outcome": "unknown", "because": "it has no net", "evidence": []},
         "unreachable": None,
         "unreadable": None,
+        "bad_variables": None,
         "left_behind": {"kind": kind, "root": root, "time": time},
         "outcome": None,
         **more,
