@@ -10,7 +10,7 @@ from typing import Any, Callable, Collection, Dict, List, Mapping, Optional, Seq
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
-from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
+from ansible_collections.fleetops.kernel.plugins.module_utils._host import WRITING_TIMEOUT, Host
 
 
 @dataclasses.dataclass
@@ -38,8 +38,7 @@ def execute(argument_spec: Dict[str, Any], run: Run, apply: Optional[Apply] = No
     """
     module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **options)
     try:
-        host = Host(module.params.get("root") or "/")
-        host.require_a_machine()
+        host = machine_of(module.params.get("root"))
         result = run(host, module.params)
         returned = dict(result.returned)
         if result.plan and not module.check_mode:
@@ -47,6 +46,7 @@ def execute(argument_spec: Dict[str, Any], run: Run, apply: Optional[Apply] = No
                 raise FleetopsError(
                     "A module that only reads came to a plan: this is a defect of the collection"
                 )
+            host.patience = WRITING_TIMEOUT
             returned.update(apply(host, module.params, result) or {})
     except FleetopsError as error:
         module.fail_json(**error.as_result())
@@ -56,6 +56,23 @@ def execute(argument_spec: Dict[str, Any], run: Run, apply: Optional[Apply] = No
     if result.diff is not None:
         returned["diff"] = result.diff
     module.exit_json(changed=bool(result.plan), **returned)
+
+
+def machine_of(root: Optional[str]) -> Host:
+    """The running machine, or what lies below *root*. Whoever names a root never gets the running machine instead."""
+    if root is None:
+        return Host()
+    if not root.strip():
+        raise FleetopsError("root is empty: expected the directory of what a machine left behind")
+    host = Host(root)
+    if host.live:
+        raise FleetopsError(
+            f"root is '{root}', which is the running machine itself: expected the directory of what a machine left "
+            "behind. Without root, the running machine is read",
+            path=root,
+        )
+    host.require_a_machine()
+    return host
 
 
 def chosen(subset: Sequence[str], parts: Collection[str], minimum: Collection[str] = ()) -> List[str]:

@@ -218,7 +218,9 @@ def _left_behind(variables: Mapping[str, Any], look: Mapping[str, Any]) -> LeftB
     """Also of a folder that could not be read: the host itself was not asked."""
     root = plain(variables.get(ROOT))
     found: LeftBehind | None = look.get("left_behind")
-    return found or ({"kind": "folder", "root": str(root), "time": None} if root else None)
+    if found or not look.get("failed"):
+        return found  # a node that was asked itself left nothing behind, whatever its variables say
+    return {"kind": "folder", "root": str(root), "time": None} if root else None
 
 
 def _words(message: Any) -> str:

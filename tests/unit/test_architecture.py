@@ -389,7 +389,7 @@ def playbook_files(root: Path) -> Iterator[tuple[str, Any]]:
         [
             *root.glob("roles/*/tasks/**/*.yml"),
             *root.glob("roles/*/handlers/*.yml"),
-            *root.glob("playbooks/*.yml"),
+            *root.glob("playbooks/**/*.yml"),
         ]
     ):
         yield str(path.relative_to(root)), yaml.safe_load(path.read_text())
@@ -749,6 +749,11 @@ PLANTED: list[tuple[Rule, dict[str, str], str]] = [
         roles_and_playbooks_keep_their_hands_clean,
         {f"{ROLE}/tasks/main.yml": task(debug={}, when="ansible_distribution == 'Debian'")},
         "asks for ansible_distribution",
+    ),
+    (
+        roles_and_playbooks_keep_their_hands_clean,
+        {"playbooks/tasks/x.yml": task(shell="ls")},
+        "uses shell",
     ),
     (
         only_node_maintenance_reboots,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -190,3 +191,51 @@ def test_settings_of_the_user_do_not_break_a_run(
     run = Run(tmp_path, playbook, f"a {LOCAL}\nb {LOCAL}\n", **settings)
     assert run.rc == 0, run.text
     assert list(run.report["hosts"]) == ["a", "b"]
+
+
+CAPTURED = Path(__file__).parent / "fixtures" / "hosts" / "debian-6.1-incident"
+
+
+@pytest.mark.parametrize("playbook", ["assess", "remediate"])
+def test_a_node_is_looked_at_itself_whatever_its_variables_say(tmp_path: Path, playbook: str) -> None:
+    """A cure that was planned from what another node left behind would be done to this one."""
+    run = Run(tmp_path, playbook, f"a {LOCAL} fleetops_root={CAPTURED}\n", "-e", "fleetops_plan_only=true")
+    assert run.rc == 0, run.text
+    assert run.host("a")["facts"]["fleetops_kernel"]["release"] == platform.release()
+    assert run.host("a")["left_behind"] is None
+
+
+@pytest.mark.parametrize("root", ["", "/", "//"])
+def test_a_dead_node_whose_folder_is_none_is_not_the_controller(tmp_path: Path, root: str) -> None:
+    (tmp_path / "dead/a").mkdir(parents=True)
+    given = json.dumps({"fleetops_assess_from": "dead", "fleetops_root": root})
+    run = Run(tmp_path, "assess", "", "-e", given)
+    assert run.rc == 2, run.text
+    assert run.host("a")["facts"] is None
+    assert "root is " in run.host("a")["unreadable"]
+
+
+@pytest.mark.parametrize("playbook", ["remediate", "undo", "cilium_cleanup"])
+def test_what_changes_nodes_refuses_what_dead_ones_left_behind(tmp_path: Path, playbook: str) -> None:
+    run = Run(tmp_path, playbook, f"a {LOCAL}\nb {LOCAL}\n", "--check", "-e", "fleetops_assess_from=dead")
+    assert run.rc == 2, run.text
+    assert "fleetops_assess_from is 'dead': nothing can be cured on what a dead node left behind" in run.text
+    assert len([line for line in run.text.splitlines() if line.startswith("TASK [")]) == 1, run.text
+
+
+def test_a_node_that_does_not_answer_is_named_and_the_others_are_assessed(tmp_path: Path) -> None:
+    """Its `ip` sleeps, which all the others' does not: without an end to the look it would be read after that."""
+    stuck = tmp_path / "stuck"
+    stuck.write_text(
+        f'#!/bin/sh\nPATH="{tmp_path}/bin:$PATH" exec "{os.path.realpath(sys.executable)}" "$@"\n'
+    )
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/ip").write_text("#!/bin/sh\nexec sleep 30\n")
+    for program in (stuck, tmp_path / "bin/ip"):
+        program.chmod(0o755)
+    inventory = f"a {LOCAL}\nb {LOCAL} ansible_python_interpreter={stuck} assess_timeout=8\n"
+    run = Run(tmp_path, "assess", inventory)
+    assert run.rc == 2, run.text
+    assert run.host("b")["facts"] is None
+    assert re.search(r"\b8\b", run.host("b")["unreadable"])
+    assert run.host("a")["facts"]

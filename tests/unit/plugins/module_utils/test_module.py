@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""gather_subset, against the function that ansible.builtin.setup chooses by."""
+"""What modules have in common: gather_subset, against the function that ansible.builtin.setup chooses by, and root."""
 
 from __future__ import annotations
+
+import os
+from pathlib import Path
 
 import pytest
 from hypothesis import assume, given
@@ -9,7 +12,7 @@ from hypothesis import strategies as st
 
 from ansible.module_utils.facts.collector import get_collector_names
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
-from ansible_collections.fleetops.kernel.plugins.module_utils._module import chosen
+from ansible_collections.fleetops.kernel.plugins.module_utils._module import chosen, machine_of
 
 PARTS, MINIMUM = ("running", "packages", "boot", "modules"), ("running",)
 
@@ -51,3 +54,15 @@ def test_min_is_no_word_where_there_is_no_minimum() -> None:
         chosen(["min"], PARTS)
     with pytest.raises(FleetopsError, match="'!x' is unknown, expected all, min, running"):
         chosen(["!x"], PARTS, MINIMUM)
+
+
+def test_without_a_root_the_running_machine_is_read() -> None:
+    assert machine_of(None).live
+
+
+@pytest.mark.parametrize("root", ["", " ", "/", "//", "/usr/..", "link"])
+def test_a_root_that_is_none_is_refused(root: str, tmp_path: Path) -> None:
+    """A variable that came out empty would else be answered by the controller."""
+    os.symlink("/", tmp_path / "link")
+    with pytest.raises(FleetopsError, match=r"root is (empty|'.+', which is the running machine itself)"):
+        machine_of(str(tmp_path / root) if root == "link" else root)

@@ -136,6 +136,16 @@ def test_every_fact_is_documented_and_every_documented_fact_is_there(module: Any
     assert list(differences({"contains": documented}, returned, "")) == []
 
 
+@pytest.mark.parametrize(
+    "module", [node_facts, kernel_facts, kdump_facts], ids=lambda module: module.__name__.rpartition(".")[2]
+)
+def test_whoever_reads_a_tree_says_so(module: Any) -> None:
+    dead = module.run(Host(str(INCIDENT)), {"gather_subset": ["all"]}).returned
+    assert dead["left_behind"]["kind"] == "captured tree"
+    assert dead["left_behind"]["root"] == str(INCIDENT)
+    assert "left_behind" not in module.run(Host(), {"gather_subset": ["all"]}).returned
+
+
 # --- for real ----------------------------------------------------------------------------------------
 
 
