@@ -40,6 +40,7 @@ KDUMPCTL = Layout(
 def read(asking: Asking, coredir: str, layout: Layout) -> List[Dump]:
     """The newest dumps below a folder, oldest first."""
     host = asking.host
+    host.require_local(coredir)
     try:
         names = host.listdir(coredir)
     except Missing:

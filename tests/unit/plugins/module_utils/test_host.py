@@ -25,6 +25,8 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._host import (
     WRITING_TIMEOUT,
     Host,
 )
+from ansible_collections.fleetops.kernel.plugins.module_utils._readers import dumps
+from ansible_collections.fleetops.kernel.plugins.module_utils._readers._asking import Asking
 
 NOBODY = 65534
 
@@ -288,6 +290,24 @@ def test_a_link_to_a_server_is_not_followed(tmp_path: Path, monkeypatch: pytest.
         Mounted().disk(str(real / "crash/n1"))
     assert str(real / "crash") in looked
     assert str(real / "server") not in looked
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_dumps_on_a_server_are_not_looked_for(
+    tmp_path: Path, there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path(os.path.realpath(tmp_path))
+    (real / "crash/202611230405").mkdir(parents=True)
+    (real / "crash/202611230405/dump.202611230405").write_text("KDUMP   " * 4)
+    link = str(real / "crash") if there else "/mnt/nfs"
+    monkeypatch.setattr(Mounted, "mounts", MOUNTS.format(link=link))
+    asking = Asking(Mounted())
+    found = asking.ask("dumps", dumps.read, asking, str(real / "crash"), dumps.KDUMP_TOOLS)
+    if there:
+        assert found is None
+        assert "lies on a server (nfs at " in asking.unknown["dumps"]
+    else:
+        assert [dump["bytes"] for dump in found or []] == [32]
 
 
 @pytest.mark.parametrize("path", ["/", "/mnt/ntfs", "/mnt/later/x", "/mnt", "/mnt/cifs2"])
