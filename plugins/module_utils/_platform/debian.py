@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _kexec
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
@@ -265,7 +265,9 @@ def _query(host: Host, row: str) -> List[List[str]]:
     asked = row.count("${")
     for fields in lines:
         if len(fields) != asked:
-            raise FleetopsError(f"dpkg-query said {' '.join(fields)[:100]!r}, and {asked} fields were asked for")
+            raise FleetopsError(
+                f"dpkg-query said {' '.join(fields)[:100]!r}, and {asked} fields were asked for"
+            )
     return [
         [name, version, status.strip(), *rest]
         for name, version, status, *rest in lines
@@ -288,10 +290,15 @@ def _packages_left_behind(host: Host) -> List[Package]:
 
 def _status(host: Host) -> List[Dict[str, str]]:
     """Our packages in dpkg's database. Raises Unreadable where it cannot be told what dpkg has not yet merged."""
-    found = {block["Package"]: block for block in dpkg.blocks(host.read(_DPKG_STATUS), _PATTERNS)}
-    for path in _updates(host):
-        # A package that is changed stands there whole.
-        found.update((block["Package"], block) for block in dpkg.blocks(host.read(path), _PATTERNS))
+    found: Dict[Tuple[str, str], Dict[str, str]] = {}
+    for path in (_DPKG_STATUS, *_updates(host)):
+        text = host.read(path)
+        if path != _DPKG_STATUS and not text.startswith("Package: "):
+            raise Unreadable(f"'{path}' is not what dpkg writes there: its last changes are lost", path=path)
+        # A package that was changed stands there whole.
+        found.update(
+            {(one["Package"], one.get("Architecture", "")): one for one in dpkg.blocks(text, _PATTERNS)}
+        )
     return list(found.values())
 
 

@@ -24,11 +24,13 @@ _STATES = {
     "installed": "i",
 }
 _ERRORS = {"ok": "", "reinstreq": "R"}
-_FIELD = re.compile(r"^(Package|Status|Version|Source|Depends): (.*)$", re.MULTILINE)
+_FIELD = re.compile(r"^(Package|Architecture|Status|Version|Source|Depends): (.*)$", re.MULTILINE)
 _SOURCE = re.compile(r"(\S+)(?: \((.*)\))?\Z")
 RELEASE = r"\d+\.\d+\.\d+[-+]\S+?"
 _OF_A_RELEASE = re.compile(rf"linux-\S+-{RELEASE}\Z")
-_IMAGE = re.compile(r"linux-image-(?:unsigned-)?(?P<release>\d\S*?)(?:-unsigned)?\Z")
+# Packages of debug symbols, -dbg and -dbgsym, bring no kernel.
+_IMAGE = re.compile(r"linux-image-(?:unsigned-)?(?P<release>\d\S*?)(?:-unsigned)?(?<!-dbg)(?<!-dbgsym)\Z")
+_DEBUG = re.compile(r"-dbg(?:sym)?\Z")
 
 
 def blocks(text: str, patterns: Sequence[str]) -> List[Dict[str, str]]:
@@ -112,7 +114,8 @@ def release_named(name: str) -> Optional[str]:
 
 def leads_to_an_image(name: str, needs: Mapping[str, Sequence[str]]) -> bool:
     """Does a package depend on a kernel image, or on a package that does?"""
-    return any(needed.startswith("linux-image-") for needed in _needed(name, needs))
+    needed = _needed(name, needs)
+    return any(one.startswith("linux-image-") and not _DEBUG.search(one) for one in needed)
 
 
 def tracks(name: str, needs: Mapping[str, Sequence[str]]) -> Optional[str]:

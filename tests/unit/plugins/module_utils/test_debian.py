@@ -117,6 +117,66 @@ def test_packages_on_the_disk_of_a_dead_machine(tmp_path: Path) -> None:
     ]
 
 
+def dead(tmp_path: Path, updates: dict[str, str]) -> Host:
+    """A machine that died in an upgrade: dpkg had these files still to merge."""
+    folder = tmp_path / "var/lib/dpkg/updates"
+    folder.mkdir(parents=True)
+    (folder.parent / "status").write_text(STATUS)
+    for name, text in updates.items():
+        (folder / name).write_text(text)
+    return Host(str(tmp_path))
+
+
+def changed(state: str, name: str = "linux-image-6.1.0-47-amd64") -> str:
+    return f"Package: {name}\nStatus: install ok {state}\nVersion: 6.1.176-1\n"
+
+
+@pytest.mark.parametrize(
+    ("updates", "status"),
+    [
+        ({}, "ii"),
+        ({"0000": changed("half-configured")}, "iF"),
+        ({"0001": changed("unpacked"), "0000": changed("half-installed")}, "iU"),
+        ({"0000": changed("unpacked"), "0001": changed("installed", "bash")}, "iU"),
+        ({"tmp.i": changed("unpacked")}, "ii"),  # dpkg itself does not count it
+    ],
+)
+def test_what_dpkg_had_still_to_merge_counts(tmp_path: Path, updates: dict[str, str], status: str) -> None:
+    found = debian.packages(dead(tmp_path, updates))
+    assert [one["name"] for one in found] == [
+        "linux-image-6.1.0-47-amd64",
+        "linux-image-6.1.0-46-amd64",
+        "kdump-tools",
+    ]
+    assert (found[0]["status"], found[0]["version"]) == (
+        status,
+        "6.1.176-1" if updates and status != "ii" else "6.1.170-3",
+    )
+
+
+@pytest.mark.parametrize("text", ["", "\0" * 40])
+def test_what_dpkg_had_still_to_merge_and_is_lost_is_unknown(tmp_path: Path, text: str) -> None:
+    with pytest.raises(Unreadable, match="updates/0000"):
+        debian.packages(dead(tmp_path, {"0000": text}))
+
+
+def test_one_name_for_two_architectures_is_two_packages(tmp_path: Path) -> None:
+    host = dead(tmp_path, {})
+    two = "".join(
+        f"Package: kexec-tools\nStatus: install ok installed\nArchitecture: {arch}\nVersion: 1\n\n"
+        for arch in ("amd64", "i386")
+    )
+    (tmp_path / "var/lib/dpkg/status").write_text(two)
+    assert len(debian.packages(host)) == 2
+
+
+@pytest.mark.parametrize("row", ["linux-image-amd64", "a\tb\tc\td\te\tf\tg"])
+def test_a_row_that_was_not_asked_for_names_who_said_it(tmp_path: Path, row: str) -> None:
+    host = Scripted(tmp_path, dpkg_query=lambda _host, _argv: f"{row}\n")
+    with pytest.raises(FleetopsError, match=r"dpkg-query said .* and 6 fields were asked for"):
+        debian.packages(host)
+
+
 def test_a_captured_tree_without_packages_says_so(tmp_path: Path) -> None:
     with pytest.raises(Unreadable):
         debian.packages(Host(str(tmp_path)))
@@ -130,6 +190,8 @@ def test_a_captured_tree_without_packages_says_so(tmp_path: Path) -> None:
         ("linux-image-6.1.0-47-amd64-unsigned", "6.1.0-47-amd64"),
         ("linux-image-amd64", None),
         ("linux-image-generic-hwe-22.04", None),
+        ("linux-image-6.1.0-47-amd64-dbg", None),
+        ("linux-image-unsigned-5.15.0-112-generic-dbgsym", None),
         ("linux-modules-5.15.0-112-generic", None),
     ],
 )
@@ -289,6 +351,15 @@ def test_what_a_meta_package_tracks(tmp_path: Path, depends: str, tracks: str | 
     assert found["linux-generic"] == tracks
 
 
+def test_debug_symbols_pull_in_no_kernel(tmp_path: Path) -> None:
+    symbols = f"linux-image-{NEW}-dbg"
+    host = ubuntu(
+        tmp_path,
+        ("Depends: linux-headers-5", f"Depends: {symbols}, linux-headers-5"),
+    )
+    assert [meta["name"] for meta in kernels(host)["metas"]] == ["linux-generic", "linux-image-generic"]
+
+
 @pytest.mark.parametrize(
     "name", ["linux-generic", "linux-image-generic", f"linux-image-{NEW}", f"linux-modules-extra-{NEW}"]
 )
@@ -436,7 +507,9 @@ def test_a_database_of_any_size_is_not_swallowed(tmp_path: Path) -> None:
     host = ubuntu(tmp_path)
     with (tmp_path / "var/lib/dpkg/status").open("r+b") as handle:
         handle.truncate(1 << 30)  # sparse
-    with pytest.raises(FleetopsError, match="status' is larger than the 33554432 bytes that are read at most"):
+    with pytest.raises(
+        FleetopsError, match="status' is larger than the 33554432 bytes that are read at most"
+    ):
         debian.packages(host)
 
 
