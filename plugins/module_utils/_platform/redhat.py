@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Dict, List, NoReturn, Optional, Sequence
 
-from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError, Unreadable
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import OS_RELEASE, Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._platform import _boot
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import bls, rpm
@@ -26,7 +26,7 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
 )
 
 FAMILY = "redhat"
-IDS = frozenset({"rhel", "centos", "rocky", "almalinux", "ol", "fedora", "openEuler", "openeuler", "amzn"})
+IDS = frozenset({"rhel", "centos", "rocky", "almalinux", "ol", "fedora", "openEuler", "openeuler"})
 # What the package of a kernel image is called.
 EXAMPLE = "kernel-core-5.14.0-570.35.1.el9_6.x86_64"
 # What ansible.builtin.package is to use: left to itself, it asks the node again at every call.
@@ -43,6 +43,12 @@ VERSIONLOCK_DNF5 = "/etc/dnf/versionlock.toml"
 VERSIONLOCK_CONF = "/etc/dnf/plugins/versionlock.conf"
 DNF_CONF = "/etc/dnf/dnf.conf"
 
+# Where rpm has its database, and in which of its formats (rpm macros _dbpath, _db_backend).
+_DATABASES = tuple(
+    f"{folder}/{name}"
+    for name in ("rpmdb.sqlite", "Packages", "Packages.db")
+    for folder in ("/var/lib/rpm", "/usr/lib/sysimage/rpm")
+)
 _PATTERNS = ("kernel", "kernel-*", "kexec-tools", "kdump-utils", "makedumpfile", "kmod-*")
 
 
@@ -51,6 +57,11 @@ _PATTERNS = ("kernel", "kernel-*", "kexec-tools", "kdump-utils", "makedumpfile",
 
 def packages(host: Host) -> List[Package]:
     """The packages of kernels, of modules for them and of kdump that rpm knows."""
+    if host.live and not any(host.exists(path) for path in _DATABASES):
+        # rpm would make one: a reading changes nothing.
+        raise Unreadable(
+            f"there is no database of rpm: neither '{_DATABASES[0]}' nor '{_DATABASES[1]}' has one"
+        )
     return rpm.packages(host.run(["rpm", "-qa", "--qf", rpm.FORMAT, *_PATTERNS]))
 
 

@@ -28,7 +28,7 @@ _ARCH = r"(?:x86_64|aarch64|ppc64le|s390x|riscv64|loongarch64)"
 _EXACT = re.compile(rf"(?P<name>kernel(?:-[a-z0-9]+)*)-(?P<version>\d[^-\s]*-[^-\s]+\.{_ARCH})\Z")
 _RELEASE = re.compile(rf"(?P<version>\d[^-\s]*-[^-+\s]+\.{_ARCH})(?:\+(?P<variant>[a-z0-9-]+))?\Z")
 # Those who split nothing: one package has the image and its modules.
-_MONOLITHIC = re.compile(r"\.(oe\d|amzn\d)")
+_MONOLITHIC = re.compile(r"\.oe\d")
 _KMOD = re.compile(r"kmod-(?P<module>[a-z][\w-]*?)(?:-\d[\w.]*)??-(?P<kernel>\d+\.\d+\.\d+-\d[\w.]*)\Z")
 
 

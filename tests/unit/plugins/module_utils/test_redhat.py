@@ -148,9 +148,7 @@ def machine(tmp_path: Path) -> Machine:
     return made
 
 
-@pytest.mark.parametrize(
-    "name", ["rhel", "centos", "rocky", "almalinux", "ol", "fedora", "openEuler", "amzn"]
-)
+@pytest.mark.parametrize("name", ["rhel", "centos", "rocky", "almalinux", "ol", "fedora", "openEuler"])
 def test_the_family(name: str) -> None:
     assert _platform.family_of(name) == "redhat"
     assert _platform.select({"id": name, "version_id": "", "codename": "", "family": None}) is redhat
@@ -350,6 +348,35 @@ def test_packages(machine: Machine) -> None:
         "broken": [],
         "metas": [{"name": "kernel", "version": NEW.rpartition(".")[0], "tracks": NEW}],
     }
+
+
+class Live(Machine):
+    """The same, that runs: nothing but rpm knows what is installed."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.live = True
+
+    def exists(self, path: str) -> bool:
+        return Path(self.root + path).exists()
+
+
+@pytest.mark.parametrize(
+    "database", ["/var/lib/rpm/rpmdb.sqlite", "/usr/lib/sysimage/rpm/rpmdb.sqlite", "/var/lib/rpm/Packages"]
+)
+def test_rpm_is_asked_only_where_it_has_a_database(tmp_path: Path, database: str) -> None:
+    """Where there is none, `rpm -qa` makes one, and then knows of no package."""
+    live = Live(tmp_path / "root")
+    with pytest.raises(Unreadable, match="no database of rpm"):
+        redhat.packages(live)
+    assert live.ran == []
+    live.put(database)
+    assert redhat.packages(live)
+
+
+def test_a_distribution_whose_kernels_are_named_in_another_way_is_not_ours() -> None:
+    """Amazon Linux: kernel6.12, and a release with amzn2023 in it."""
+    assert _platform.family_of("amzn") is None
 
 
 def test_a_meta_package_whose_kernel_is_gone_tracks_nothing(machine: Machine) -> None:

@@ -7,6 +7,7 @@ does at the end of a transaction is done by their scripts. Nothing is downloaded
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
-from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
+from ansible_collections.fleetops.kernel.plugins.module_utils._host import CAPTURE_FILE, Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._platform import redhat
 from ansible_collections.fleetops.kernel.plugins.module_utils._readers import kernel
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import target
@@ -93,6 +94,10 @@ blscfg
 """
 
 
+# Both want to be root: where the tests are not, they are that in a user namespace of their own.
+AS_ROOT = () if os.geteuid() == 0 else ("unshare", "--map-root-user")
+
+
 class Root(Host):
     """A system in a folder: rpm and dnf work on it, nothing else runs."""
 
@@ -108,7 +113,7 @@ class Root(Host):
             real = ["dnf", *self.of_dnf(), *argv[1:]]
         else:
             return super().run(argv, ok, env)
-        done = subprocess.run(real, capture_output=True, text=True, check=False)
+        done = subprocess.run([*AS_ROOT, *real], capture_output=True, text=True, check=False)
         return self._checked(argv, done.returncode, done.stdout, done.stderr, ok)
 
     def of_dnf(self) -> list[str]:
@@ -156,6 +161,7 @@ def installed(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         "proc/version": f"Linux version {OLD} (mockbuild@stub) (gcc (GCC) 11.5.0) #1 SMP PREEMPT_DYNAMIC\n",
         "sys/class/net/lo/address": "",
         "var/lib/none": "",
+        CAPTURE_FILE: "{}",  # it stands for a machine that runs, /proc and all
     }
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)

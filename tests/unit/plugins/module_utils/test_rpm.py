@@ -33,7 +33,6 @@ def row(name: str, version: str = EL9, size: str = "1", arch: str = "x86_64", ep
         ),
         ("kernel-uek-core", "5.15.0-302.167.6.el9uek", "x86_64", "5.15.0-302.167.6.el9uek.x86_64"),
         ("kernel", "5.10.0-216.0.0.115.oe2203sp4", "x86_64", "5.10.0-216.0.0.115.oe2203sp4.x86_64"),
-        ("kernel", "6.1.128-136.201.amzn2023", "x86_64", "6.1.128-136.201.amzn2023.x86_64"),
     ],
 )
 def test_the_release_of_an_image_and_its_exact_name(name: str, version: str, arch: str, release: str) -> None:
