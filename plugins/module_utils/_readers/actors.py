@@ -44,6 +44,7 @@ DNF_REBOOTS = {"never": False, "when-changed": True, "when-needed": True}
 DNF_KERNELS = "3"  # dnf.conf(5), installonly_limit; 0: any number
 
 KURED = "kured"
+HIDDEN = "a command (not shown)"
 SENTINEL = "/var/run/reboot-required"  # kured, --reboot-sentinel
 
 NETWORKD = "systemd-networkd.service"
@@ -75,10 +76,20 @@ def read(host: Host) -> ActorsFacts:
 
 
 def _upgrades(asking: Asking) -> List[UnattendedUpgrades]:
-    """Those that are installed."""
+    """Those that are installed, and those of which that cannot be told."""
     ways = {APT_UPGRADES: _apt_upgrades, DNF_UPGRADES: _dnf_upgrades}
-    there = [name for name in ways if any(asking.host.exists(program) for program in PROGRAMS[name])]
-    return [ways[name](asking) for name in there]
+    found: List[UnattendedUpgrades] = []
+    for name, way in ways.items():
+        there = asking.ask(f"upgrades.{name}", _is_there, asking.host, PROGRAMS[name])
+        if there is None:
+            found.append(_nothing_known(name))
+        elif there:
+            found.append(way(asking))
+    return found
+
+
+def _is_there(host: Host, programs: Sequence[str]) -> bool:
+    return any(host.exists(program) for program in programs)
 
 
 def _apt_upgrades(asking: Asking) -> UnattendedUpgrades:
@@ -137,7 +148,7 @@ def _ini(host: Host, paths: Sequence[str]) -> List[rules.Setting]:
 def _dnf_reboots(setting: Optional[rules.Setting]) -> bool:
     word = setting.value if setting else "never"
     if word not in DNF_REBOOTS:
-        raise FleetopsError(f"reboot is '{word}', expected one of {', '.join(DNF_REBOOTS)}")
+        raise FleetopsError(f"reboot is none of {', '.join(DNF_REBOOTS)}")
     return DNF_REBOOTS[word]
 
 
@@ -240,10 +251,12 @@ def _sentinel(host: Host, pid: str, kured: Kured) -> None:
     for name in ("reboot-sentinel-command", "reboot-sentinel"):
         value = rules.option(argv, name)
         if value:
+            if name.endswith("command"):  # it may hold a password as well
+                kured["sentinel"] = HIDDEN
+                kured["lines"].append({"source": source, "text": f"--{name} (not shown)"})
+                raise Unreadable(f"kured asks {HIDDEN}")
             kured["sentinel"] = value
             kured["lines"].append({"source": source, "text": f"--{name}={value}"})
-            if name.endswith("command"):
-                raise Unreadable(f"kured asks a command: {value}")
             kured["sentinel"] = _on_the_machine(host, pid, value)
 
 

@@ -14,7 +14,10 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._types import Evid
 
 
 class Setting(NamedTuple):
-    """A value that a file gives to a name, and the very line. Of apt.conf, an item of a list has '' as last part."""
+    """A value that a file gives to a name, and both written anew: what else is in a line may be a password.
+
+    Of apt.conf, an item of a list has '' as last part.
+    """
 
     path: Tuple[str, ...]
     value: str
@@ -78,7 +81,6 @@ class _Statement(NamedTuple):
     mark: str
     source: str
     number: int
-    line: str
 
     def wrong(self, what: str) -> FleetopsError:
         return FleetopsError(f"'{self.source}' line {self.number}: {what}", path=self.source)
@@ -89,7 +91,7 @@ def _statements(source: str, text: str) -> Iterator[_Statement]:
     comment = False
     for number, raw in enumerate(text.split("\n"), 1):
         line, comment = _without_comments(raw.strip(), comment)
-        here = _Statement(words, "", source, number, raw.strip())
+        here = _Statement(words, "", source, number)
         for mark, word in _tokens(line, here):
             if mark:
                 yield here._replace(words=words, mark=mark)
@@ -97,7 +99,7 @@ def _statements(source: str, text: str) -> Iterator[_Statement]:
             else:
                 words.append(word)
     if words:
-        raise FleetopsError(f"'{source}' ends in the middle of a setting: {' '.join(words)}", path=source)
+        raise FleetopsError(f"'{source}' ends in the middle of a setting", path=source)
 
 
 def _tokens(line: str, here: _Statement) -> Iterator[Tuple[str, str]]:
@@ -111,7 +113,7 @@ def _tokens(line: str, here: _Statement) -> Iterator[Tuple[str, str]]:
         if not mark and beside and not line[at].isspace():
             raise here.wrong("two strings stand side by side")
         if word and re.search(r"[%\[\]]", word):
-            raise here.wrong(f"a word with encoded characters: {word}")
+            raise here.wrong("a word with encoded characters")
         yield mark or "", "" if mark else string if word is None else word
         at, beside = found.end(), not mark
 
@@ -120,7 +122,7 @@ def _obey(settings: List[Setting], scopes: List[Tuple[str, ...]], statement: _St
     """Change *settings* as a statement says; a block enters or leaves *scopes*."""
     words, mark = statement.words, statement.mark
     if len(words) > 2:
-        raise statement.wrong(f"more than a name and a value: {' '.join(words)}")
+        raise statement.wrong("more than a name and a value")
     if mark == "{" and not words:
         raise statement.wrong("a block has no name")
     if words and (words[0] == "#clear" or (len(words) == 2 and words[0].startswith("#"))):
@@ -129,7 +131,8 @@ def _obey(settings: List[Setting], scopes: List[Tuple[str, ...]], statement: _St
         name = words[0] if len(words) == 2 or mark == "{" else ""
         path = (scopes[-1] if scopes else ()) + _path(name, statement)
         if len(words) == 2 or mark != "{":
-            settings.append(Setting(path, words[-1], statement.source, statement.line))
+            line = f'{"::".join(path)} "{words[-1]}";'
+            settings.append(Setting(_folded(path), words[-1], statement.source, line))
         if mark == "{":
             scopes.append(path)
     if mark == "}" and scopes:
@@ -139,19 +142,23 @@ def _obey(settings: List[Setting], scopes: List[Tuple[str, ...]], statement: _St
 def _clear(settings: List[Setting], scopes: List[Tuple[str, ...]], statement: _Statement) -> None:
     """Take out a name and what is below it, as ``#clear`` does."""
     if statement.words[0] != "#clear" or len(statement.words) != 2 or statement.mark != ";" or scopes:
-        raise statement.wrong(f"not understood: {' '.join(statement.words)}")
-    path = _path(statement.words[1], statement)
+        raise statement.wrong("a directive that is not understood")
+    path = _folded(_path(statement.words[1], statement))
     if not path[-1]:
         raise statement.wrong("an item of a list cannot be cleared")
     settings[:] = [setting for setting in settings if setting.path[: len(path)] != path]
 
 
 def _path(name: str, statement: _Statement) -> Tuple[str, ...]:
-    """``A::B`` as parts, in lower case; '' as the last one for an item of a list."""
-    parts = tuple(name.lower().split("::"))
+    """``A::B`` as parts; '' as the last one for an item of a list."""
+    parts = tuple(name.split("::"))
     if "" in parts[:-1] or any(part != part.strip(":") for part in parts):
-        raise statement.wrong(f"a name with more than '::' between its parts: {name}")
+        raise statement.wrong("a name with more than '::' between its parts")
     return parts
+
+
+def _folded(path: Tuple[str, ...]) -> Tuple[str, ...]:
+    return tuple(part.lower() for part in path)
 
 
 def _without_comments(line: str, comment: bool) -> Tuple[str, bool]:
@@ -184,6 +191,7 @@ def _outside_quotes(line: str, mark: re.Pattern[str]) -> Optional[int]:
 
 # --- dnf-automatic(8) --------------------------------------------------------------------------------
 
+_END = "\n"
 # libdnf, conf/OptionBool.hpp
 _DNF_TRUE, _DNF_FALSE = ("1", "yes", "true", "on"), ("0", "no", "false", "off")
 
@@ -194,12 +202,21 @@ def ini(source: str, text: str) -> List[Setting]:
     try:
         parser.read_string(text)
     except configparser.Error as error:
-        raise FleetopsError(f"'{source}': {' '.join(str(error).split())}", path=source) from error
+        raise FleetopsError(
+            f"'{source}' {_where(error)}is not in the form of an ini file", path=source
+        ) from None
     return [
-        Setting((section, name), value.strip(), source, f"{name} = {value.strip()}")
+        # Of a value that goes on in the next lines only the first is shown: others may be settings, wrongly indented.
+        Setting((section, name), value.strip(), source, f"{name} = {value.strip().partition(_END)[0]}")
         for section in parser.sections()
         for name, value in parser.items(section)
     ]
+
+
+def _where(error: configparser.Error) -> str:
+    """Which line, without what is in it."""
+    number = getattr(error, "lineno", None) or next((one[0] for one in getattr(error, "errors", ())), None)
+    return f"line {number} " if number else ""
 
 
 def dnf_bool(setting: Optional[Setting], default: bool) -> bool:
@@ -208,7 +225,7 @@ def dnf_bool(setting: Optional[Setting], default: bool) -> bool:
         return default
     word = setting.value.lower()
     if word not in (*_DNF_TRUE, *_DNF_FALSE):
-        raise FleetopsError(f"'{setting.source}': not a truth value: {setting.line}")
+        raise FleetopsError(f"'{setting.source}': {setting.path[-1]} is not a truth value")
     return word in _DNF_TRUE
 
 
@@ -296,7 +313,7 @@ class Mount(NamedTuple):
 
 def mounts(text: str) -> List[Mount]:
     """All mounts, in their order."""
-    rows = [line.split(" ") for line in text.splitlines()]
+    rows = [line.split(" ") for line in text.split("\n")]
     return [Mount(row[2], _unescaped(row[3]), _unescaped(row[4])) for row in rows if len(row) > 4]
 
 

@@ -137,12 +137,43 @@ def test_unattended_upgrades(read: Read, files: Files, wanted: tuple[bool, bool,
     assert facts["unknown"] == {}
 
 
+SECRETS: list[Files] = [
+    {
+        f"{APT}/52x": 'Unattended-Upgrade::Automatic-Reboot "true"; Acquire::http::Proxy "http://u:hunter2@p/";'
+    },
+    {f"{APT}/52x": 'Acquire::http::Proxy "http://u:hunter2@p/"'},
+    {f"{APT}/52x": 'Acquire::http::Proxy "http://u:hunter2@p/" "x" "y";'},
+    {f"{APT}/52x": '#include "http://u:hunter2@p/";'},
+    {f"{APT}/52x": "Acquire%hunter2 x;"},
+    {f"{APT}/52x": 'hunter2::::x "y";'},
+    {"/etc/dnf/automatic.conf": "password = hunter2\n"},
+    {"/etc/dnf/automatic.conf": "[commands]\npassword hunter2\n"},
+    {"/etc/dnf/automatic.conf": "[commands]\nreboot = never\n proxy_password = hunter2\n"},
+    {"/etc/dnf/automatic.conf": "[commands]\napply_updates = yes\n proxy_password = hunter2\n"},
+]
+
+
+@pytest.mark.parametrize("files", SECRETS)
+def test_neither_a_reason_nor_the_evidence_tells_a_password(read: Read, files: Files) -> None:
+    facts = read(QUIET, APT_QUIET, DNF, files)
+    assert "hunter2" not in json.dumps(facts)
+    (path,) = files
+    told = [line["source"] for one in facts["upgrades"] for line in one["lines"]]
+    assert path in told or any(f"'{path}'" in why for why in facts["unknown"].values())
+
+
+def test_which_line_of_an_ini_is_wrong_is_told(read: Read) -> None:
+    for number, text in ((1, "password = x\n"), (3, "[commands]\n\npassword x\n")):
+        why = read(QUIET, DNF, {"/etc/dnf/automatic.conf": text})["unknown"]["upgrades.dnf-automatic"]
+        assert why == f"'/etc/dnf/automatic.conf' line {number} is not in the form of an ini file"
+
+
 def test_the_very_lines_of_unattended_upgrades(read: Read) -> None:
     facts = read(
         QUIET, APT_QUIET, {f"{APT}/52x": 'A "b";\n  Unattended-Upgrade::Automatic-Reboot  "true"; # us'}
     )
     assert facts["upgrades"][0]["lines"] == [
-        {"source": f"{APT}/52x", "text": 'Unattended-Upgrade::Automatic-Reboot  "true"; # us'},
+        {"source": f"{APT}/52x", "text": 'Unattended-Upgrade::Automatic-Reboot "true";'},
         {"source": f"{APT}/20auto-upgrades", "text": PERIODIC.strip()},
         {"source": TIMERS, "text": "apt-daily-upgrade.timer"},
     ]
@@ -256,9 +287,11 @@ def test_where_its_sentinel_is(read: Read, option: str, sentinel: str) -> None:
 
 
 def test_a_command_for_a_sentinel_is_not_run(read: Read) -> None:
-    facts = read(QUIET, KURED, {"/proc/77/cmdline": "kured\0--reboot-sentinel-command=needs-restarting -r\0"})
-    assert (facts["kured"]["sentinel"], facts["kured"]["sentinel_present"]) == ("needs-restarting -r", None)
-    assert "kured asks a command" in facts["unknown"]["kured.sentinel_present"]
+    words = "kured\0--reboot-sentinel-command=curl -u a:hunter2 x\0"
+    facts = read(QUIET, KURED, {"/proc/77/cmdline": words})
+    assert (facts["kured"]["sentinel"], facts["kured"]["sentinel_present"]) == ("a command (not shown)", None)
+    assert facts["unknown"]["kured.sentinel_present"] == "kured asks a command (not shown)"
+    assert "hunter2" not in json.dumps(facts)
 
 
 def test_a_mount_that_the_machine_does_not_show(read: Read) -> None:
@@ -455,7 +488,11 @@ def test_a_mere_disk_proves_nothing_of_what_runs(read: Read, tmp_path: Path) -> 
     )
     (tmp_path / CAPTURE_FILE).unlink()
     facts: Any = actors.read(Host(str(tmp_path)))
-    assert facts["upgrades"][0]["reboots"] is False
+    assert [(one["name"], one["reboots"]) for one in facts["upgrades"]] == [
+        ("unattended-upgrades", False),
+        ("dnf-automatic", None),  # of /usr/lib this tree has nothing
+    ]
+    assert "/usr/lib" in facts["unknown"]["upgrades.dnf-automatic"]
     assert facts["kured"]["running"] is None
     assert facts["kured"]["sentinel_present"] is None
     assert facts["networkd"]["active"] is None
