@@ -8,8 +8,10 @@ The files moved in 6.19 (Documentation/ABI/testing/sysfs-kernel-kexec-kdump).
 
 from __future__ import annotations
 
-from typing import Optional, Tuple
+import re
+from typing import Tuple
 
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import Unreadable
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 
 CRASH_LOADED = ("/sys/kernel/kexec/crash_loaded", "/sys/kernel/kexec_crash_loaded")
@@ -18,18 +20,20 @@ CRASH_SIZE = ("/sys/kernel/kexec/crash_size", "/sys/kernel/kexec_crash_size")
 
 def crash_loaded(host: Host) -> bool:
     """Is a capture kernel loaded? On a kernel that cannot load one, none is."""
-    text = _read(host, CRASH_LOADED)
-    return text is not None and text.strip() == "1"
+    return _number(host, CRASH_LOADED, "[01]") == 1
 
 
 def crash_size(host: Host) -> int:
     """Bytes that are reserved for a capture kernel; 0 when none are."""
-    return int(_read(host, CRASH_SIZE) or 0)
+    return _number(host, CRASH_SIZE, r"\d{1,20}")  # of 64 bits
 
 
-def _read(host: Host, places: Tuple[str, ...]) -> Optional[str]:
-    """The file in its new or its old place; None when the kernel was built without kexec."""
+def _number(host: Host, places: Tuple[str, ...], pattern: str) -> int:
+    """What the file says, in its new or its old place; 0 when the kernel was built without kexec."""
     text = host.read_first(places)
     if text is None:
         host.listdir("/sys/kernel")  # Missing: not a running machine, so that nothing is known
-    return text
+        return 0
+    if not re.match(rf"{pattern}\n?\Z", text, re.ASCII):
+        raise Unreadable(f"'{places[-1]}' says {text[:40]!r}, and a number was expected")
+    return int(text)

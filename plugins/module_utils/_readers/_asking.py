@@ -7,10 +7,18 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Optional, TypeVar
 
-from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError, Unreadable
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 
 T = TypeVar("T")
+
+
+def said(host: Host, path: str) -> str:
+    """The text of a file that the kernel never leaves empty. Raises Unreadable for what a copy lost."""
+    text = host.read(path)
+    if not text.strip("\0"):
+        raise Unreadable(f"'{path}' is empty, which the kernel's own never is", path=path)
+    return text
 
 
 class Asking:

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List, Optional
 from ansible_collections.fleetops.kernel.plugins.module_utils import _platform
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import Missing, Unreadable
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import OS_RELEASE, Host
-from ansible_collections.fleetops.kernel.plugins.module_utils._readers._asking import Asking
+from ansible_collections.fleetops.kernel.plugins.module_utils._readers._asking import Asking, said
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kdump as kdump_rules
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import modules as module_rules
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Distro, Modules, Package
@@ -30,12 +30,12 @@ class Shared:
     @cached_property
     def release(self) -> Optional[str]:
         """The running release."""
-        return self.asking.text("release", RELEASE)
+        return self.asking.ask("release", lambda: said(self.host, RELEASE).strip())
 
     @cached_property
     def distro(self) -> Optional[Distro]:
         """Who made this system."""
-        return self.asking.ask("distro", _distro, self.host)
+        return self.asking.ask("distro", distro_of, self.host)
 
     @cached_property
     def family(self) -> Optional[ModuleType]:
@@ -86,7 +86,8 @@ Question = Callable[[Shared], Any]
 Facts = Dict[str, Question]
 
 
-def _distro(host: Host) -> Distro:
+def distro_of(host: Host) -> Distro:
+    """Who made a system, from os-release. Raises Missing where there is none."""
     text = host.read_first(OS_RELEASE)
     if text is None:
         raise Missing(f"there is neither '{OS_RELEASE[0]}' nor '{OS_RELEASE[1]}'")
@@ -102,7 +103,10 @@ def _distro(host: Host) -> Distro:
 
 def _modules(host: Host) -> Modules:
     try:
-        return module_rules.loaded(host.read(module_rules.PROC_MODULES))
+        text = host.read(module_rules.PROC_MODULES)
+        if not (text or host.live):
+            raise Unreadable(f"'{module_rules.PROC_MODULES}' is empty: nothing loaded, or lost in copying")
+        return module_rules.loaded(text)
     except Missing:
         # A kernel that can load modules has this setting, whether any is loaded or not (kernel/module/main.c).
         host.listdir("/proc/sys/kernel")

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.fleetops.kernel.plugins.module_utils._errors import Missing
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError, Missing
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Service
 
@@ -16,6 +16,9 @@ def service(host: Host, unit: str) -> Service:
     values = dict(line.partition("=")[::2] for line in host.run(argv).splitlines())
     if values.get("LoadState") == "not-found":
         raise Missing(f"there is no unit '{unit}'")
+    for name in ("ActiveState", "UnitFileState"):
+        if name not in values:
+            raise FleetopsError(f"'{' '.join(argv)}' did not say {name}")
     return {
         "name": unit,
         "enabled": values["UnitFileState"] in ("enabled", "enabled-runtime"),

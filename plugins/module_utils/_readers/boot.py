@@ -12,6 +12,11 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._types import Rebo
 BOOT = "/boot"
 # Written by scripts of update-notifier, of unattended-upgrades or of linux-base (domain.md A.6).
 REBOOT_REQUIRED = "/run/reboot-required"
+MARKERS_WRITERS = (
+    "/etc/kernel/postinst.d/update-notifier",
+    "/etc/kernel/postinst.d/unattended-upgrades",
+    "/usr/share/kernel/postinst.d/touch-reboot-required",
+)
 
 
 def _space(shared: Shared) -> Space:
@@ -24,6 +29,8 @@ def _reboot_required(shared: Shared) -> RebootRequired:
     if shared.platform.FAMILY != "debian":
         raise Unreadable(f"nothing on a system of the family '{shared.platform.FAMILY}' writes a marker")
     if not shared.host.exists(REBOOT_REQUIRED):
+        if not any(shared.host.exists(writer) for writer in MARKERS_WRITERS):
+            raise Unreadable(f"nothing that would write '{REBOOT_REQUIRED}' is installed")
         return {"required": False, "packages": [], "source": REBOOT_REQUIRED}
     try:
         names = shared.host.read(f"{REBOOT_REQUIRED}.pkgs").split()

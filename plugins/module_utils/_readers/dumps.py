@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import List, NamedTuple, Pattern, Tuple
 
-from ansible_collections.fleetops.kernel.plugins.module_utils._errors import Missing
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import Missing, Unreadable
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._readers._asking import Asking
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kdump as rules
@@ -46,14 +46,28 @@ def read(asking: Asking, coredir: str, layout: Layout) -> List[Dump]:
     except Missing:
         return []
     found: List[Dump] = []
+    lost: List[str] = []
     stamps = {name: match.group("stamp") for name in names for match in [layout.folder.match(name)] if match}
     for folder in sorted(stamps, key=lambda name: stamps[name], reverse=True):
         if len(found) >= MOST_DUMPS:
             asking.say("dumps.older", f"only the newest are listed, of {len(stamps)} folders in '{coredir}'")
             break
-        inside = [name for name in host.listdir(f"{coredir}/{folder}") if layout.file.match(name)]
-        found += [_dump(asking, f"{coredir}/{folder}/{name}") for name in inside]
+        path = f"{coredir}/{folder}"
+        inside = asking.ask(f"dumps.{path}", _inside, asking, path, layout)
+        lost += [path] if inside is None else []
+        found += inside or []
+    if lost and not found:
+        raise Unreadable(asking.unknown[f"dumps.{lost[0]}"])  # and so whether there is any
     return sorted(found, key=lambda dump: (dump["time"], dump["path"]))
+
+
+def _inside(asking: Asking, folder: str, layout: Layout) -> List[Dump]:
+    """The dumps of a crash; none in a file that has the name of such a folder."""
+    try:
+        names = asking.host.listdir(folder)
+    except Missing:
+        return []
+    return [_dump(asking, f"{folder}/{name}") for name in names if layout.file.match(name)]
 
 
 def _dump(asking: Asking, path: str) -> Dump:

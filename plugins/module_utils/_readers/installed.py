@@ -79,7 +79,13 @@ def _releases(shared: Shared, boot: Sequence[str]) -> Set[str]:
     found = {match.group("release") for match in map(_IMAGE.match, boot) if match}
     # What is in /boot is not asked for again: a sosreport knows the modules of the running kernel alone.
     others = {*shared.image_packages} - found
-    return found | {release for release in others if shared.host.exists(f"/lib/modules/{release}")}
+    return found | {release for release in others if _has_modules(shared, release)}
+
+
+def _has_modules(shared: Shared, release: str) -> bool:
+    """Whether there are any; of a package that is installed yes, where that cannot be seen."""
+    there = shared.asking.ask(f"installed.{release}", shared.host.exists, f"/lib/modules/{release}")
+    return there is not False
 
 
 def _entries(shared: Shared) -> Tuple[Optional[List[Optional[str]]], str]:

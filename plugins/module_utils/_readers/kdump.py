@@ -12,7 +12,8 @@ from ansible_collections.fleetops.kernel.plugins.module_utils import _kexec
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import Missing, Unreadable
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._readers import _systemd, dumps, kdumpctl
-from ansible_collections.fleetops.kernel.plugins.module_utils._readers._asking import Asking
+from ansible_collections.fleetops.kernel.plugins.module_utils._readers._asking import Asking, said
+from ansible_collections.fleetops.kernel.plugins.module_utils._readers._shared import distro_of
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import cmdline
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kdump as rules
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
@@ -25,6 +26,8 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
 PROC_CMDLINE = "/proc/cmdline"
 IOMEM = "/proc/iomem"
 FOUR_GIB = 1 << 32
+# Addresses have 64 bits at most.
+_RESERVED = r"^\s*([0-9a-f]{1,16})-([0-9a-f]{1,16}) : Crash kernel$"
 # The program that tells each implementation.
 IMPLEMENTATIONS = (("kdump-tools", "/usr/sbin/kdump-config"), ("kdumpctl", "/usr/bin/kdumpctl"))
 DEFAULTS = "/etc/default/kdump-tools"
@@ -36,7 +39,7 @@ SERVICE = "kdump-tools.service"
 def read(host: Host) -> KdumpFacts:
     """Read once, files first. Nothing here raises: what cannot be read is None, with its reason in ``unknown``."""
     asking = Asking(host)
-    running = asking.ask("reservation.requested", lambda: cmdline.parse(host.read(PROC_CMDLINE))["tokens"])
+    running = asking.ask("reservation.requested", lambda: cmdline.parse(said(host, PROC_CMDLINE))["tokens"])
     implementation = asking.ask("implementation", _implementation, host)
     facts: KdumpFacts = {
         "implementation": implementation,
@@ -78,6 +81,9 @@ def _implementation(host: Host) -> Optional[str]:
     for name, program in IMPLEMENTATIONS:
         if host.exists(program):
             return name
+    distro = distro_of(host)
+    if distro["family"] is None:
+        raise Unreadable(f"how kdump is set up on the distribution '{distro['id']}' cannot be read yet")
     return None
 
 
@@ -100,7 +106,7 @@ def _reservation(asking: Asking, running: Optional[List[str]]) -> Reservation:
 
 def _regions(host: Host) -> Tuple[int, int]:
     """(bytes below 4 GiB, bytes above) of the lines ``start-end : Crash kernel``."""
-    lines = re.findall(r"^\s*([0-9a-f]+)-([0-9a-f]+) : Crash kernel$", host.read(IOMEM), re.MULTILINE)
+    lines = re.findall(_RESERVED, host.read(IOMEM), re.MULTILINE)
     regions = [(int(start, 16), int(end, 16)) for start, end in lines]
     if not regions:
         raise Unreadable(f"'{IOMEM}' has no line 'Crash kernel'")

@@ -14,6 +14,7 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
     Unreadable,
 )
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
+from ansible_collections.fleetops.kernel.plugins.module_utils._readers._asking import said
 from ansible_collections.fleetops.kernel.plugins.module_utils._readers._shared import Facts, Shared
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import cmdline
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kernel as rules
@@ -66,7 +67,7 @@ def _container(shared: Shared) -> bool:
         own_processes = host.read("/proc/2/comm").strip() == "kthreadd"
     except Missing:
         own_processes = False
-        if not marks and not host.exists("/proc/1"):
+        if not host.exists("/proc/1"):
             raise Unreadable("processes of other users are hidden here") from None
     if not own_processes:
         return True
@@ -85,15 +86,15 @@ def _container(shared: Shared) -> bool:
 def _root_mount(host: Host, path: str) -> Optional[str]:
     """The id of the mount that is ``/`` (proc(5): the first and the fifth field)."""
     found = None
-    for line in host.read(path).splitlines():
-        fields = line.split()
-        if fields[4] == "/":
+    for line in host.read(path).split("\n"):
+        fields = line.split(" ")
+        if fields[4:5] == ["/"]:
             found = fields[0]
     return found
 
 
 def _cmdline(shared: Shared) -> Cmdline:
-    return cmdline.parse(shared.host.read("/proc/cmdline"))
+    return cmdline.parse(said(shared.host, "/proc/cmdline"))
 
 
 def _taint(shared: Shared) -> Dict[str, Any]:

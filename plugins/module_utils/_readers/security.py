@@ -20,7 +20,10 @@ SECURITY = "/sys/kernel/security"
 
 def _secure_boot(shared: Shared) -> bool:
     host = shared.host
-    if "efi" not in host.listdir(FIRMWARE):
+    offers = host.listdir(FIRMWARE)
+    if not offers:
+        raise Unreadable(f"'{FIRMWARE}' is empty: what the firmware offers is hidden here")
+    if "efi" not in offers:
         if host.machine() in OTHER_WAYS:
             raise Unreadable(
                 f"how a machine of the architecture {host.machine()} verifies kernels is not read"

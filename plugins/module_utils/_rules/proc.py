@@ -45,9 +45,10 @@ _NODEV_WITH_DATA = frozenset(
     }
 )
 # proc(5): `nodev<tab>proc`, and `<tab>ext4` of one that needs a device.
-_FILE_SYSTEM = re.compile(r"nodev\t(\S+)\Z")
-# fstab(5): device, path, type, options and two numbers; what has a space in it is escaped.
-_MOUNT = re.compile(r"\S* \S+ (\S+) \S+ \d+ \d+\Z")
+_FILE_SYSTEM = re.compile(r"nodev\t([^ \t\n]+)\Z")
+# fstab(5): device, path, type, options and two numbers. Spaces, tabs and ends of lines are escaped in them, no other
+# white space (fs/proc_namespace.c, mangle).
+_MOUNT = re.compile(r"[^ ]* [^ ]+ ([^ ]+) [^ ]+ \d+ \d+\Z", re.ASCII)
 # How the devices of a bus are named (drivers/pci/probe.c, drivers/virtio/virtio.c, drivers/hv/vmbus_drv.c,
 # drivers/s390/cio/device.c): in a driver's folder, all other names are its own settings.
 BUSES: Dict[str, str] = {
@@ -74,11 +75,15 @@ def file_systems(mounts: str, known: str) -> List[str]:
 
     ``fuse.sshfs`` is ``fuse``: what follows the dot is the program's own name for it (mount(8)). Raises FleetopsError.
     """
-    nodev = {
-        _field(line, _FILE_SYSTEM, "/proc/filesystems") for line in known.splitlines() if line[:1] != "\t"
-    }
-    types = {_field(line, _MOUNT, "/proc/mounts").partition(".")[0] for line in mounts.splitlines()}
+    nodev = {_field(line, _FILE_SYSTEM, "/proc/filesystems") for line in _lines(known) if line[:1] != "\t"}
+    types = {_field(line, _MOUNT, "/proc/mounts").partition(".")[0] for line in _lines(mounts)}
     return sorted(types - (nodev - _NODEV_WITH_DATA))
+
+
+def _lines(text: str) -> List[str]:
+    """Lines as the kernel ends them: what else ends one to Python may stand in a path."""
+    lines = text.split("\n")
+    return lines if lines[-1] else lines[:-1]
 
 
 def _field(line: str, pattern: Pattern[str], source: str) -> str:

@@ -141,7 +141,9 @@ def made(root: Path, files: Files | None = None, **notes: Any) -> Host:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
     merged = {
-        key: {**NOTES.get(key, {}), **notes[key]}
+        key: {
+            name: value for name, value in {**NOTES.get(key, {}), **notes[key]}.items() if value is not None
+        }
         if isinstance(notes.get(key), dict)
         else notes.get(key, NOTES.get(key))
         for key in {*NOTES, *notes}
@@ -163,6 +165,15 @@ PATCHED = {
     "transition": False,
     "level": "104",
 }
+
+
+WRITERS = (
+    "/etc/kernel/postinst.d/update-notifier",
+    "/etc/kernel/postinst.d/unattended-upgrades",
+    "/usr/share/kernel/postinst.d/touch-reboot-required",
+)
+UNASKED: Files = {"/run/reboot-required": None, "/run/reboot-required.pkgs": None}
+NOT_REQUIRED = {"required": False, "packages": [], "source": "/run/reboot-required"}
 
 
 @pytest.mark.parametrize(
@@ -206,7 +217,6 @@ PATCHED = {
         ("iommu", {}, {}, True),
         ("iommu", {}, {"listings": {"/sys/class/iommu": []}}, False),
         ("modules", {}, {}, {"loaded": ["e1000e", "i6300esb", "virtio_net", "zfs"], "out_of_tree": ["zfs"]}),
-        ("modules", {"/proc/modules": ""}, {}, {"loaded": [], "out_of_tree": []}),
         # built without loadable modules
         (
             "modules",
@@ -248,12 +258,7 @@ PATCHED = {
             {},
             {"required": True, "packages": [], "source": "/run/reboot-required"},
         ),
-        (
-            "reboot_required",
-            {"/run/reboot-required": None, "/run/reboot-required.pkgs": None},
-            {},
-            {"required": False, "packages": [], "source": "/run/reboot-required"},
-        ),
+        *(("reboot_required", {**UNASKED, writer: ""}, {}, NOT_REQUIRED) for writer in WRITERS),
         ("dkms", {}, {}, [{"name": "zfs", "version": "2.1.11", "states": {RUNNING: "built"}}]),
         ("dkms", {}, {"listings": {"/var/lib/dkms": []}}, []),
     ],
@@ -325,7 +330,13 @@ def test_a_fact(tmp_path: Path, fact: str, files: Files, notes: dict[str, Any], 
         ),
         ("lockdown", {"/sys/kernel/security/lockdown": "integrity\n"}, {}, "marks none"),
         ("boot_space", {}, {"unreadable": {"/boot": "lost"}, "disks": {"/boot": None}}, "was not captured"),
+        ("modules", {"/proc/modules": ""}, {}, "'/proc/modules' is empty"),
+        ("release", {"/proc/sys/kernel/osrelease": ""}, {}, "'/proc/sys/kernel/osrelease' is empty"),
+        ("cmdline", {"/proc/cmdline": ""}, {}, "'/proc/cmdline' is empty"),
+        ("secure_boot", {SECURE_BOOT: None}, {"listings": {"/sys/firmware": []}}, "hidden here"),
         ("reboot_required", {"/proc/version": None}, {}, "no running machine"),
+        ("reboot_required", UNASKED, {}, "nothing that would write '/run/reboot-required' is installed"),
+        ("reboot_required", UNASKED, {"unreadable": {WRITERS[1]: "lost"}}, "lost"),
         ("reboot_required", {}, {"unreadable": {"/run/reboot-required": "lost"}}, "lost"),
         ("dkms", {}, {"unreadable": {"/var/lib/dkms/zfs": "lost"}}, "lost"),
     ],
@@ -448,6 +459,23 @@ def test_bytes_of_a_kernel_in_boot(tmp_path: Path) -> None:
         debug: 5,
         NEXT: 38 * MIB + 1000,
     }
+
+
+def test_one_kernel_whose_modules_cannot_be_seen_hides_no_other(tmp_path: Path) -> None:
+    """Its package is there, and its file in /boot is not: as far as anybody can tell, a kernel that does not boot."""
+    other = "6.1.0-50-amd64"
+    status = DPKG_STATUS + STATUS.format(release=other, version="6.1.180-1")
+    host = made(tmp_path, {"/var/lib/dpkg/status": status}, unreadable={f"/lib/modules/{other}": "lost"})
+    facts = kernel.read(host)
+    found = {one["release"]: one["bootable"] for one in facts["installed"] or []}
+    assert found == {RUNNING: True, other: False, NEXT: True}
+    assert "lost" in facts["unknown"][f"installed.{other}"]
+
+
+def test_debug_symbols_are_no_kernel(tmp_path: Path) -> None:
+    status = DPKG_STATUS + STATUS.format(release=f"{NEXT}-dbg", version="6.1.192-2")
+    host = made(tmp_path, {"/var/lib/dpkg/status": status, f"/lib/modules/{NEXT}-dbg/modules.dep": ""})
+    assert list(installed(host)) == [RUNNING, NEXT]
 
 
 def test_a_rescue_image_is_no_kernel_of_its_own(tmp_path: Path) -> None:
@@ -636,7 +664,6 @@ FREE_TEXT = {
 }
 # Nothing in it: nothing loaded, mounted, known; a kernel without modules.
 EMPTY_IS_AN_ANSWER = {
-    "/proc/modules",
     "/proc/mounts",
     "/proc/filesystems",
     f"/lib/modules/{NEXT}/modules.dep",
@@ -717,6 +744,18 @@ def test_an_index_cut_to_what_is_loaded_says_the_same_of_it() -> None:
     kept = modules.only(DEP + BUILTIN, {"virtio_net", "i6300esb"})
     assert kept == "kernel/drivers/net/virtio-net.ko.xz:\nkernel/drivers/watchdog/i6300esb.ko\n"
     assert modules.names(kept.splitlines()) == {"virtio_net", "i6300esb"}
+
+
+@pytest.mark.parametrize(
+    "point", ["/mnt/a\u00a0b", "/mnt/a\u2028b", "/mnt/a\x85b", "/mnt/a\x0bb", "/mnt/a\rb"]
+)
+def test_a_mount_whose_name_has_white_space_of_another_kind(point: str) -> None:
+    assert proc.file_systems(f"{MOUNTS}/dev/vdb {point} xfs rw 0 0\n", FILE_SYSTEMS) == [
+        "ext4",
+        "fuse",
+        "nfs4",
+        "xfs",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -157,9 +157,9 @@ def flipped(before: Any, after: Any, path: str = "") -> Iterator[str]:
 
 
 # A watchdog that does not say what it is proves nothing; an empty list of requests is explained; of what keeps a kernel
-# from booting, what is known is there.
+# from booting, and of the dumps, what is known is there.
 NOT_PROVED = re.compile(
-    r"watchdogs\.\w+\.(identity|hardware)|reservation\.requested|panic_sysctls|installed\.\S+\.missing"
+    r"watchdogs\.\w+\.(identity|hardware)|reservation\.requested|panic_sysctls|installed\.\S+\.missing|dumps"
 )
 
 
@@ -201,7 +201,7 @@ def test_losing_a_source_of_use_is_a_doubt_and_not_an_absence(name: str) -> None
 
 def test_the_clean_machine() -> None:
     facts = kernel.read(Host(str(FIXTURES / CLEAN)))
-    assert facts["unknown"] == {}
+    assert {*facts["unknown"]} == {"reboot_required"}  # plain Debian: nothing writes the marker
     assert facts["release"] == RUNNING
     assert facts["version"] == "#1 SMP PREEMPT_DYNAMIC Debian 6.1.170-3 (2026-05-08)"
     assert (facts["architecture"], facts["flavour"]) == ("x86_64", "cloud-amd64")
@@ -424,7 +424,7 @@ def test_counters_that_a_kernel_has_not_are_unknown(machine: Machine) -> None:
 def test_a_sysctl_that_a_kernel_has_not_is_left_out(machine: Machine) -> None:
     facts = kernel.read(machine(CLEAN, {"/proc/sys/kernel/hung_task_panic": None}))
     assert "kernel.hung_task_panic" not in facts["panic_sysctls"]
-    assert facts["unknown"] == {}
+    assert {*facts["unknown"]} == {"reboot_required"}
 
 
 def test_a_source_that_is_not_as_ever_seen_is_unknown(machine: Machine) -> None:
@@ -498,6 +498,11 @@ def test_containers(
     ("files", "exists", "says"),
     [
         ({"/proc/2/comm": None, "/proc/1/comm": None}, [], "processes of other users are hidden"),
+        (
+            {"/proc/2/comm": None, "/proc/1/comm": None},
+            ["/.dockerenv"],
+            "processes of other users are hidden",
+        ),
         ({}, ["/.dockerenv"], "'/.dockerenv' is the mark of a container, but all processes"),
     ],
 )
@@ -703,6 +708,66 @@ def test_kdumpctl_is_told_by_its_program(machine: Machine) -> None:
     assert facts["capture"]["loaded"] is False
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('ID="sles"\n', "how kdump is set up on the distribution 'sles' cannot be read yet"),
+        (None, "'/usr/lib/os-release'"),
+    ],
+)
+def test_where_kdump_may_be_done_in_another_way_nobody_says_that_it_is_not(
+    machine: Machine, text: str | None, says: str
+) -> None:
+    facts = kdump.read(machine("debian-6.18-no-kdump", {"/etc/os-release": text}))
+    assert (facts["implementation"], facts["dumps"]) == (None, None)
+    for path in ("implementation", "service", "dumps"):
+        assert says in facts["unknown"][path]
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "text"),
+    [
+        *(
+            ("kexec_crash_loaded", "capture.loaded", text)
+            for text in ("", "\n", "2\n", "1 1\n", "\0", "-1\n")
+        ),
+        *(
+            ("kexec_crash_size", "reservation.bytes", text)
+            for text in ("", "\n", "1 1\n", "\0", "-1\n", "7" * 30)
+        ),
+    ],
+)
+def test_what_the_kernel_would_not_say_of_a_capture_kernel(
+    machine: Machine, name: str, path: str, text: str
+) -> None:
+    facts: Any = kdump.read(machine(CLEAN, {f"/sys/kernel/{name}": text}))
+    part, fact = path.split(".")
+    assert facts[part][fact] is None
+    assert "a number was expected" in facts["unknown"][path]
+
+
+def test_addresses_of_any_length_are_none(machine: Machine) -> None:
+    facts = kdump.read(machine(CLEAN, {"/proc/iomem": f"0-{'f' * 5000} : Crash kernel\n"}))
+    assert facts["reservation"]["low_bytes"] is None
+    assert "has no line 'Crash kernel'" in facts["unknown"]["reservation.low_bytes"]
+    json.dumps(facts)
+
+
+def test_a_command_line_that_a_copy_lost_is_unknown(machine: Machine) -> None:
+    facts = kdump.read(machine(CLEAN, {"/proc/cmdline": ""}))
+    assert "'/proc/cmdline' is empty" in facts["unknown"]["reservation.requested"]
+
+
+@pytest.mark.parametrize(
+    ("said", "says"), [("ActiveState=active\n", "UnitFileState"), ("x\n", "ActiveState")]
+)
+def test_a_service_of_which_too_little_is_said(machine: Machine, said: str, says: str) -> None:
+    (argv,) = systemd("", "", "")
+    facts = kdump.read(machine(CLEAN, commands={argv: {"rc": 0, "stdout": said, "stderr": ""}}))
+    assert facts["service"] is None
+    assert facts["unknown"]["service"] == f"'{argv}' did not say {says}"
+
+
 def test_a_capture_kernel_loaded_by_hand(machine: Machine) -> None:
     host = machine("debian-6.18-no-kdump", {"/sys/kernel/kexec_crash_loaded": "1\n"})
     facts = kdump.read(host)
@@ -710,7 +775,45 @@ def test_a_capture_kernel_loaded_by_hand(machine: Machine) -> None:
     assert "nothing we know" in facts["unknown"]["capture.cmdline"]
 
 
+# --- programs ----------------------------------------------------------------------------------------
+
+
+def test_a_reading_runs_one_package_manager_systemctl_and_ip() -> None:
+    programs = {
+        name: {one.split()[0] for one in notes_of(Host(str(FIXTURES / name)))["commands"]}
+        for name in MACHINES
+    }
+    for name, ran in programs.items():
+        manager = "rpm" if name.startswith(("rocky", "openeuler")) else "dpkg-query"
+        assert ran <= {manager, "systemctl", "ip"}, name
+    assert "rpm" in programs["rocky-9"]
+
+
 # --- dumps -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["202601010101", "192.0.2.1-202601010101"])
+def test_a_file_that_has_the_name_of_a_crash_hides_no_dump(machine: Machine, name: str) -> None:
+    before = kdump.read(Host(str(FIXTURES / DUMPS)))["dumps"]
+    names = [*notes_of(Host(str(FIXTURES / DUMPS)))["listings"]["/var/crash"], name]
+    # What the recorder notes of a file that is asked for its names.
+    facts = kdump.read(machine(DUMPS, listings={"/var/crash": names}, missing=[f"/var/crash/{name}"]))
+    assert before
+    assert facts["dumps"] == before
+    assert facts["unknown"] == {}
+
+
+def test_a_crash_that_cannot_be_read_hides_no_other(machine: Machine) -> None:
+    before = kdump.read(Host(str(FIXTURES / DUMPS)))["dumps"] or []
+    lost, kept = (Path(dump["path"]).parent for dump in before)
+    host = machine(DUMPS, unreadable={str(lost): "lost"})
+    facts = kdump.read(host)
+    assert [Path(dump["path"]).parent for dump in facts["dumps"] or []] == [kept]
+    assert "lost" in facts["unknown"][f"dumps.{lost}"]
+    host._captured["unreadable"][str(kept)] = "lost"
+    facts = kdump.read(host)
+    assert facts["dumps"] is None  # and not none
+    assert "lost" in facts["unknown"]["dumps"]
 
 
 def test_a_whole_dump_and_the_same_one_cut_by_a_mebibyte() -> None:
@@ -946,7 +1049,7 @@ def test_output_that_is_no_json_is_unknown(machine: Machine) -> None:
 
 def test_a_kernel_that_was_installed_boots_next_and_does_not_run() -> None:
     facts = kernel.read(Host(str(FIXTURES / "debian-6.1-two-kernels")))
-    assert (facts["release"], facts["unknown"]) == (RUNNING, {})
+    assert (facts["release"], {*facts["unknown"]}) == (RUNNING, {"reboot_required"})
     assert facts["installed"] is not None
     assert [(found["release"], found["bootable"]) for found in facts["installed"]] == [
         (RUNNING, True),
