@@ -37,19 +37,31 @@ MOUNTS = "/proc/mounts"
 # What must never leave a machine, whoever asks for it.
 FORBIDDEN = re.compile(r"/etc/(shadow|gshadow)|/etc/ssh/ssh_host|/\.ssh/|/etc/(ssl/private|kubernetes/pki)/")
 # Boot lines can carry what lets in, and those of a sandbox a lot about where it runs.
-BOOT_LINES = r"/proc/cmdline|.*/kexec_cmd|/boot/grub/grub\.cfg|/etc/default/grub.*"
+BOOT_FILES = r"/boot/grub2?/.*|/boot/efi/EFI/.*|/etc/grub2.*|/etc/default/grub.*"
+# What stands for a value: in quotation marks, or up to white space, a closing mark left where it is.
+VALUE = r"""(?:"[^"\n]*"|'[^'\n]*'|[^\s"]+?(?='?(?:[\s"]|\Z)))"""
+# Words that name what lets in. `bypass` and `passthrough` are settings.
+NAME = r"(?:(?<!by)pass(?!thr|ive)|passw|secret|token|credential|psk)"
 # (path, what, instead)
 SCRUBS: tuple[tuple[str, str, str], ...] = (
     (r"/etc/machine-id|/var/lib/dbus/machine-id", r"[0-9a-f]{32}", "0" * 32),
     (r"/etc/default/kdump-tools", r"(FTP_PASSWORD=).+", r'\1"left-out"'),
     (r"/proc/cmdline|.*/kexec_cmd", r"(?<= -- )[^\n\"]+", "init-arguments-left-out"),
-    (BOOT_LINES, r"(?i)([\w.]*(?:pass|secret|token)[\w.]*=)[^\s\"]+", r"\1left-out"),
-    (BOOT_LINES, r"(password(?:_pbkdf2)?[ \t]+\S+)[ \t]+\S+", r"\1 left-out"),
+    (r".*", rf"(?i)((?:{NAME}[\w.-]{{0,99}}|key|(?<![a-z])pwd?)=){VALUE}", r"\1left-out"),
+    (r".*", r"(?<=://)[^/@\s\"']+(?=@)", "left-out"),
+    # dracut.cmdline(7): netroot=iscsi:USER:PASSWORD@SERVER
+    (r".*", r"(?<=\biscsi:)[^@\s\"']+(?=@)", "left-out"),
+    (r"/etc/(dnf|yum)/.*|/etc/yum.conf", rf"(?i)((?:{NAME}|key)\w{{0,99}}[ \t]*=[ \t]*)\S.*", r"\1left-out"),
+    (BOOT_FILES, r"(password(?:_pbkdf2)?[ \t]+\S+)[ \t]+\S+", r"\1 left-out"),
     # All but the root, and where kured's sentinel is for the machine and for its container.
     (r"/proc/(\d+|self)/mountinfo", r"(?m)^\S+ \S+ \S+ \S+ /(?!(?:run|var/run|sentinel) )\S.*\n", ""),
     # Of kured's options, what it tells of reboots to the outside has a password in it.
-    (r"/proc/\d+/cmdline", r"(?<=\x00)(?!--reboot-sentinel)[^\x00]+", "left-out"),
-    (r"/etc/apt/apt\.conf.*", r"(?<=://)[^/@\s\"]+(?=@)", "left-out"),
+    (r"/proc/\d+/cmdline", r"(?<=\x00--reboot-sentinel-command=)[^\x00]+", "left-out"),
+    (
+        r"/proc/\d+/cmdline",
+        r"(?<=\x00)(?<!\x00--reboot-sentinel\x00)(?!--reboot-sentinel)[^\x00]+",
+        "left-out",
+    ),
     (r"/etc/apt/apt\.conf.*", r"(?i)(password\S*[ \t]+)\S+", r'\1"left-out";'),
     (r"/proc/version", r"(?<=\()[\w.-]+@[\w.-]+(?=\))", "builder@host"),
 )
@@ -65,7 +77,7 @@ def scrub(path: str, data: bytes) -> bytes:
 
 def one_of_each_type(mounts: bytes) -> bytes:
     """What is mounted, by type alone: the rest of /proc/mounts names servers, volumes and containers."""
-    types = sorted({line.split()[2] for line in mounts.splitlines() if line.strip()})
+    types = sorted({line.split(b" ")[2] for line in mounts.split(b"\n") if line.strip()})
     return b"".join(b"none / " + kind + b" rw 0 0\n" for kind in types)
 
 

@@ -52,6 +52,12 @@ def test_a_capture_of_a_capture_reads_the_same(name: str, tmp_path: Path) -> Non
     assert recorder.read(Host(str(FIXTURES / name))) == facts
 
 
+def recording(tree: Path) -> Any:
+    """A Recorder of a tree that stands for a machine: what is not there was not there."""
+    (tree / CAPTURE_FILE).write_text("{}")
+    return recorder.Recorder(str(tree))
+
+
 BUILT = "(gcc 12) #1 SMP Debian 6.1.170-3 (2026-05-08)"
 SECRETS = {
     "etc/default/kdump-tools": 'FTP="192.0.2.9"\nFTP_PASSWORD=\'hunter2 hunter2\'\nKDUMP_COREDIR="/var/crash"\n',
@@ -85,6 +91,10 @@ ACTORS = {
         "/usr/bin/kured\0--reboot-sentinel=/sentinel/x\0--notify-url=slack://hunter2\0--period\0001m\0",
         "/usr/bin/kured\0--reboot-sentinel=/sentinel/x\0left-out\0left-out\0left-out\0",
     ),
+    "/proc/78/cmdline": (
+        "kured\0--reboot-sentinel-command=curl -u a:hunter2 x\0--reboot-sentinel\0/var/run/x\0",
+        "kured\0--reboot-sentinel-command=left-out\0--reboot-sentinel\0/var/run/x\0",
+    ),
     "/proc/77/mountinfo": (
         "1 0 0:9 / / rw - overlay o rw\n2 1 0:21 / /sentinel ro - tmpfs t rw\n3 1 0:2 /hunter2 /etc/x rw - ext4 d rw\n",
         "1 0 0:9 / / rw - overlay o rw\n2 1 0:21 / /sentinel ro - tmpfs t rw\n",
@@ -97,7 +107,63 @@ def test_secrets_of_those_who_act_on_it_stay_there_too(tmp_path: Path, path: str
     text, kept = ACTORS[path]
     (tmp_path / path[1:]).parent.mkdir(parents=True)
     (tmp_path / path[1:]).write_text(text)
-    assert recorder.Recorder(str(tmp_path)).read(path) == kept
+    assert recording(tmp_path).read(path) == kept
+
+
+# What a captured file holds, and what of it must not travel: everywhere, whatever the file is called.
+LET_IN = {
+    "netroot=iscsi:alice:hunter2@192.0.2.1::::iqn.x ro": "netroot=iscsi:left-out@192.0.2.1::::iqn.x ro",
+    "inst.ks=https://alice:hunter2@192.0.2.1/ks ro": "inst.ks=https://left-out@192.0.2.1/ks ro",
+    "systemd.set_credential=passwd.hashed-password.root:hunter2 ro": "systemd.set_credential=left-out ro",
+    "systemd.set_credential_binary=x:aHVudGVyMgo= ro": "systemd.set_credential_binary=left-out ro",
+    "rd.luks.key=/hunter2:UUID=1 luks.key=hunter2 ro": "rd.luks.key=left-out luks.key=left-out ro",
+    "apikey=hunter2 pw=hunter2 ro": "apikey=left-out pw=left-out ro",
+    "rd.iscsi.password=hunter2 ro": "rd.iscsi.password=left-out ro",
+    "A='ro rd.iscsi.password=hunter2'": "A='ro rd.iscsi.password=left-out'",
+    'A="ro rd.iscsi.password=hunter2"': 'A="ro rd.iscsi.password=left-out"',
+    "PASSPHRASE='hunter2 hunter2' ro": "PASSPHRASE=left-out ro",
+}
+# Settings that only seem to.
+KEPT = "iommu.passthrough=1 spec_store_bypass_disable=on root=/dev/vda1 crashkernel=256M panic=10 fpw=1"
+ANYWHERE = (
+    "/proc/cmdline",
+    "/boot/grub2/grub.cfg",
+    "/boot/grub2/grubenv",
+    "/boot/loader/entries/1.conf",
+    "/efi/loader/entries/1.conf",
+    "/etc/sysconfig/kdump",
+    "/etc/kdump.conf",
+    "/etc/default/grub.d/x.cfg",
+)
+
+
+@pytest.mark.parametrize("path", ANYWHERE)
+@pytest.mark.parametrize("text", [*LET_IN, KEPT])
+def test_what_lets_in_is_left_out_of_every_file(path: str, text: str) -> None:
+    assert recorder.scrub(path, f"{text}\n".encode()).decode() == f"{LET_IN.get(text, text)}\n"
+
+
+@pytest.mark.parametrize("path", ["/etc/dnf/dnf.conf", "/etc/dnf/automatic.conf"])
+def test_passwords_of_dnf(path: str) -> None:
+    text = b"[main]\nproxy_password = hunter2 hunter2\nsslclientkey=hunter2\nproxy=http://a:hunter2@p\nreboot = never\n"
+    kept = (
+        b"[main]\nproxy_password = left-out\nsslclientkey=left-out\nproxy=http://left-out@p\nreboot = never\n"
+    )
+    assert recorder.scrub(path, text) == kept
+
+
+def test_the_password_of_a_menu() -> None:
+    for path in ("/boot/grub2/grub.cfg", "/boot/grub2/user.cfg", "/etc/grub2-efi.cfg"):
+        for line in (
+            b"password_pbkdf2 root grub.pbkdf2.sha512.hunter2\n",
+            b"GRUB2_PASSWORD=grub.pbkdf2.hunter2\n",
+        ):
+            assert b"hunter2" not in recorder.scrub(path, line)
+
+
+def test_a_mount_with_other_white_space_in_its_name() -> None:
+    mounts = b"/dev/vdb /mnt/a\rb xfs rw 0 0\n/dev/vda1 / ext4 rw 0 0\n"
+    assert recorder.one_of_each_type(mounts) == b"none / ext4 rw 0 0\nnone / xfs rw 0 0\n"
 
 
 KEYS = (
@@ -157,7 +223,7 @@ def test_long_files_keep_what_a_reading_takes_from_them(tmp_path: Path) -> None:
     for path, text in files.items():
         (tmp_path / path[1:]).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path[1:]).write_text(text)
-    host = recorder.Recorder(str(tmp_path))
+    host = recording(tmp_path)
     assert host.read(INDEX) == "kernel/drivers/net/virtio-net.ko.xz:\n"
     assert host.read("/proc/mounts") == "none / ext4 rw 0 0\nnone / nfs4 rw 0 0\n"
     tree = host.tree()
@@ -197,7 +263,7 @@ def test_kernel_threads_are_left_out_but_for_the_one_that_proves_something(tmp_p
         (tmp_path / "proc" / pid).mkdir(parents=True)
         (tmp_path / "proc" / pid / "cmdline").write_text(words)
     (tmp_path / "proc/version").write_text("")
-    assert recorder.Recorder(str(tmp_path)).listdir("/proc") == ["1", "2", "4711"]
+    assert recording(tmp_path).listdir("/proc") == ["1", "2", "4711"]
 
 
 def test_what_travels_is_module_utils_and_the_recorder() -> None:
