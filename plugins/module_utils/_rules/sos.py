@@ -47,7 +47,7 @@ def manifest(text: str) -> Manifest:
                 name = str(copied["specification"])
                 if copied["files_copied"] and not plugin["timeout_hit"] and not re.search(r"[*?\[]", name):
                     whole.add(name.rstrip("/"))
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return Manifest({}, [])
     return Manifest(commands, sorted(whole))
 

@@ -84,7 +84,8 @@ def fallback_may_be_removed(case: Case) -> list[Finding]:
         if does is False:
             continue
         status, which = _at_risk(other["name"], case["facts"]["kernel"])
-        if does is None and status != "ok":
+        present = f"upgrades.{other['name']}" not in actors["unknown"]
+        if does is None and (status != "ok" or not present):
             found.append(_doubt(id_, other["name"], MEDIUM, actors, *_paths(other, "removes_kernels")))
         else:
             reason = f"{other['name']} {'removes' if does else 'may remove'} older kernels: {which}"

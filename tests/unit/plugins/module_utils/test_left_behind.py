@@ -128,6 +128,10 @@ def test_every_capture_of_ours_is_what_a_capture_notes() -> None:
         assert Host(str(path.parent)).kind == _host.CAPTURED
 
 
+def test_a_manifest_without_end_proves_nothing() -> None:
+    assert rules.manifest('{"components": ' * 100_000) == rules.Manifest({}, [])
+
+
 def test_a_report_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     plant(tmp_path, {}, "n1")
     os.symlink("/", tmp_path / "n1/sosreport-evil")
