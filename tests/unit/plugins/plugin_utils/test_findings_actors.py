@@ -101,7 +101,7 @@ def test_upgrades_that_reboot(
 def test_a_reboot_that_is_pending_makes_it_worse(clean: Facts, ours: Found, open_ones: Found) -> None:
     clean["actors"]["upgrades"] = []
     upgrades(clean, APT, True, True, False)
-    clean["kernel"]["reboot_required"].update(required=True, source="/run/reboot-required")
+    clean["kernel"]["reboot_required"] = {"required": True, "packages": [], "source": "/run/reboot-required"}
     key = f"reboot-by-others:{APT}"
     assert open_ones(clean)[key] == ("affected", "high")
     assert {"source": "/run/reboot-required", "text": "it is there"} in ours(clean)[key]["evidence"]
