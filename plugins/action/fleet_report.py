@@ -18,7 +18,7 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._errors import Fle
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import (
     advisories,
-    findings,
+    matching,
     plan,
     records,
     report,
@@ -32,7 +32,7 @@ ARGUMENTS: dict[str, Any] = {
     "dir": {"type": "path", "default": "./fleetops-report"},
     "fail_on": {
         "type": "str",
-        "choices": [report.NEVER, *reversed(findings.SEVERITIES)],
+        "choices": [report.NEVER, *reversed(matching.SEVERITIES)],
         "default": report.NEVER,
     },
 }

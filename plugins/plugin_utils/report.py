@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Finding, OnPanic, Step
-from ansible_collections.fleetops.kernel.plugins.plugin_utils import findings, text
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import findings, matching, text
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.plan import Plan, key_of
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.records import FACT, Outcome, Record
 
@@ -100,7 +100,7 @@ def failures(report: Report, fail_on: str) -> list[str]:
         if summary[key]:
             found.append(f"{len(summary[key])} of {total} hosts {words} ({text.abbreviate(summary[key])})")
     if fail_on != NEVER:
-        worst = findings.SEVERITIES[: findings.SEVERITIES.index(fail_on) + 1]
+        worst = matching.SEVERITIES[: matching.SEVERITIES.index(fail_on) + 1]
         bad = [
             (host, finding)
             for host, entry in report["hosts"].items()

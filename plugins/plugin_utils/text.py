@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.fleetops.kernel.plugins.plugin_utils import findings
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import findings, matching
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import plan as planning
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.records import natural
 
@@ -514,7 +514,7 @@ def _dark(entry: Entry) -> bool:
 
 
 def _rank(severity: str) -> tuple[int]:
-    return (findings.SEVERITIES.index(severity),)
+    return (matching.SEVERITIES.index(severity),)
 
 
 def _family(before: str, after: str, ranges: Sequence[str]) -> str:

@@ -23,8 +23,7 @@ from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings import (
     policy,
 )
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings.case import Case
-from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import SEVERITIES as SEVERITIES
-from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import SEVERITIES, Advisory
 
 # Subjects of findings that speak of all that there are.
 ALL = ("advisories", "links", "actors", packages.UNKNOWN_KERNEL)

@@ -106,11 +106,10 @@ def test_the_verdict_is_what_the_readings_prove(clean: Facts, loaded: bool | Non
 def test_a_kernel_whose_dump_may_fail_promises_none(clean: Facts, loaded: bool | None) -> None:
     for room, word, dog, panic, keep in itertools.product(ROOM, WORD, DOG, PANIC, KEEP):
         case: Any = (loaded, room, word, dog, panic, keep)
+        doubted: Any = (loaded, "between" if room == "fits" else room, word, dog, panic, keep)
         found: Any = verdict.on_panic(machine(clean, *case), ["lp2163062"])  # type: ignore[arg-type]
         # However much is reserved, it is as if that were not known to be enough.
-        assert found["outcome"] == proved(
-            loaded, "between" if room == "fits" else room, word, dog, panic, keep
-        )
+        assert found["outcome"] == proved(*doubted)
         assert ("lp2163062" in found["because"]) is (loaded is True and room == "fits"), case
 
 
