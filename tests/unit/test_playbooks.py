@@ -199,7 +199,7 @@ CAPTURED = Path(__file__).parent / "fixtures" / "hosts" / "debian-6.1-incident"
 @pytest.mark.parametrize("playbook", ["assess", "remediate"])
 def test_a_node_is_looked_at_itself_whatever_its_variables_say(tmp_path: Path, playbook: str) -> None:
     """A cure that was planned from what another node left behind would be done to this one."""
-    run = Run(tmp_path, playbook, f"a {LOCAL} fleetops_root={CAPTURED}\n", "-e", "fleetops_plan_only=true")
+    run = Run(tmp_path, playbook, f"a {LOCAL} fleetops_root='{CAPTURED}'\n", "-e", "fleetops_plan_only=true")
     assert run.rc == 0, run.text
     assert run.host("a")["facts"]["fleetops_kernel"]["release"] == platform.release()
     assert run.host("a")["left_behind"] is None
