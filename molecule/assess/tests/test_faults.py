@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,9 +15,10 @@ import pytest
 from demo.story import PLANT, Story, site_advisory
 
 from lab import Lab, Node, plant
+from lab.client import snapshots
 from lab.plant import Plant
 
-CLEAN, NEW_KERNEL = "assess-clean", "assess-new-kernel"
+AS_IT_IS, CLEAN, NEW_KERNEL = SNAPSHOTS = "assess-as-it-is", "assess-clean", "assess-new-kernel"
 NEW = "newer-kernel-not-running:kernel"
 # What is asked of the kernel that boots next.
 NEXT_BOOT = {
@@ -104,14 +106,16 @@ def story(scenario: Any) -> Iterator[Story]:
     teller = Story(f"{scenario.lab.name}-faults", tie=os.getpid())
     lab = Lab(teller.lab)
     lab.down()
-    scenario.node.snapshot("assess-as-it-is")
-    node = lab.clone("assess-as-it-is", tie=os.getpid())
+    scenario.node.snapshot(AS_IT_IS)
+    node = lab.clone(AS_IT_IS, tie=os.getpid())
     plant.plant(node, plant.PANIC_WORD)
     node.snapshot(CLEAN)
     plant.plant(node, plant.new_kernel)
     node.snapshot(NEW_KERNEL)
     yield teller
     lab.down()
+    for name in SNAPSHOTS:
+        shutil.rmtree(snapshots() / name)
 
 
 @pytest.fixture
