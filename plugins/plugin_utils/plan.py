@@ -132,11 +132,12 @@ def _harm_of_a_reboot(record: Record) -> list[Finding]:
 
 
 def _is_harm(finding: Finding, targets: Sequence[str]) -> bool:
-    if finding["status"] != "affected":
+    # What cannot be told may be so.
+    if finding["status"] == "ok":
         return False
     if finding["id"] == DIFFERS:
         # No remedy names a kernel that cannot boot, or an older one.
-        return finding["severity"] == HIGH and not targets
+        return (finding["severity"] == HIGH or finding["status"] == "unknown") and not targets
     # Of LACKS, the subject is the kernel that boots next.
     its = finding["subject"]
     return finding["id"] in LACKS and (

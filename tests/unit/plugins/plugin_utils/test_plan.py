@@ -134,7 +134,9 @@ def against(
         # A newer one, or one of another flavour: told, and no harm.
         (against("next-boot-differs", "medium", subject="boot"), [small()], False),
         (against("next-boot-differs", "low", subject="boot"), [small()], False),
-        (against("module-missing", status="unknown"), [small()], False),
+        # What cannot be told blocks.
+        (against("module-missing", status="unknown"), [small()], True),
+        (against("next-boot-differs", "medium", "unknown", "boot"), [small()], True),
         (against("module-missing", status="ok"), [small()], False),
         (against("packages-broken"), [small()], False),
         # Another kernel takes the place of what boots next.
