@@ -32,7 +32,7 @@ EITHER = ("kernel_upgrade_release", "kernel_upgrade_package")
 class Plan(TypedDict):
     """``skipped`` are hosts that could not be judged, with the reason.
 
-    ``held_back``: hosts of which something is not cured, since a reboot would do harm, with what and why.
+    ``held_back``: hosts of which something is not cured, since a reboot would do harm or may, with what and why.
     """
 
     steps: list[Step]
@@ -121,7 +121,7 @@ def _needs_reboot(remedy: Remedy) -> bool:
 
 
 def _harm_of_a_reboot(record: Record) -> list[Finding]:
-    """The findings against the kernel that boots next, unless a remedy puts another kernel in its place."""
+    """The findings, affected or unknown, against the kernel that boots next, unless a remedy puts another kernel in its place."""
     targets = [
         str(value)
         for _finding, remedy in _curable(record)
