@@ -121,7 +121,7 @@ def _needs_reboot(remedy: Remedy) -> bool:
 
 
 def _harm_of_a_reboot(record: Record) -> list[Finding]:
-    """The findings, affected or unknown, against the kernel that boots next, unless a remedy puts another kernel in its place."""
+    """Findings, affected or unknown, against the kernel that boots next, unless a remedy puts another in its place."""
     targets = [
         str(value)
         for _finding, remedy in _curable(record)
