@@ -67,7 +67,7 @@ class Report:
         return any(path == one or path.startswith(f"{one}/") for one in self._whole)
 
     def notes(self) -> Dict[str, Any]:
-        """What the commands tell of files, in the shape of a capture file (see `_host`)."""
+        """What the commands tell of files, in the shape of a capture file (see `_tree`)."""
         notes: Dict[str, Any] = {
             "listings": {},
             "sizes": {},

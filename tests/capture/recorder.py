@@ -222,7 +222,7 @@ class Recorder(Host):
         found = {path.lstrip("/"): data for path, data in self.files.items()}
         self.notes["exists"] = sorted({path for path in self.notes["exists"] if path not in self.files})
         self.notes["missing"] = sorted({*self.notes["missing"]})
-        # Without this key, nobody knows that all else was not asked for (see `_host`).
+        # Without this key, nobody knows that all else was not asked for (see `_tree`).
         notes = {
             key: value for key, value in self.notes.items() if key == "missing" or value not in ({}, [], None)
         }

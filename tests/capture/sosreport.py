@@ -14,26 +14,30 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ansible_collections.fleetops.kernel.plugins.module_utils._host import SOSREPORT, Host
+from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
+from ansible_collections.fleetops.kernel.plugins.module_utils._tree import SOSREPORT, Tree
 from ansible_collections.fleetops.kernel.plugins.modules import node_facts
 
 
-class Watching(Host):
-    """A Host that remembers every path and every unit that it is asked for."""
+class Watched(Tree):
+    """A Tree that remembers every path that it is asked for, by itself as well."""
 
     def __init__(self, root: str) -> None:
         self.paths: set[str] = set()
-        self.asked: set[str] = set()
         super().__init__(root)
 
-    def _real(self, path: str, follow_last: bool = True) -> str:
+    def real(self, path: str) -> str:
         self.paths.add(path)
-        return super()._real(path, follow_last)
+        return super().real(path)
 
-    @property
-    def whole(self) -> list[str]:
-        """What the report says that it holds whole."""
-        return [] if self._report is None else self._report.manifest.whole
+
+class Watching(Host):
+    """A Host of such a Tree, which remembers every unit that it is asked for."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        self.asked: set[str] = set()
+        self._place = self.tree = Watched(self.root)
 
     def run(self, argv: Sequence[str], ok: Sequence[int] = (0,), env: dict[str, str] | None = None) -> str:
         self.asked.update(argv[1:])
@@ -98,10 +102,11 @@ def main() -> int:
     host = Watching(str(options.report.resolve()))
     if host.kind != SOSREPORT:
         parser.error(f"{options.report} is no unpacked sosreport")
-    host.paths -= {*host.whole}  # it only asked where these lead
+    whole = host.tree.report.manifest.whole if host.tree.report else []
+    host.tree.paths -= {*whole}  # it only asked where these lead
     before = node_facts.run(host, {"gather_subset": ["all"]}).returned["ansible_facts"]
     root = Path(host.root)
-    files = {place for path in host.paths for place in steps(root, path)}
+    files = {place for path in host.tree.paths for place in steps(root, path)}
     keep = {str(place.relative_to(root)) for place in files}
     changes: dict[str, Callable[[str], str]] = {
         "manifest.json": lambda text: manifest(text, keep),

@@ -28,6 +28,10 @@ IO_MODULES = re.compile(
     r"(os|subprocess|socket|pathlib|shutil|tempfile|glob|io|urllib|http|pyroute2|ctypes|fcntl|ansible\.module_utils\.basic)(\.|$)"
 )
 
+# The one door to files and commands of a node: `_host`, and what is behind it, which nobody else may import.
+BEHIND_HOST = ("_live", "_tree", "_files")
+DOOR = [f"plugins/module_utils/{name}.py" for name in ("_host", *BEHIND_HOST)]
+
 # Who may import whom: an area of plugins/, and the areas below it.
 _BASE = ("module_utils/_errors", "module_utils/_types")
 _RULES = (*_BASE, "module_utils/_rules")
@@ -38,7 +42,10 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "module_utils/_types": (),
     "module_utils/_rules": _RULES,
     "module_utils/_sos": _RULES,
-    "module_utils/_host": (*_BASE, "module_utils/_sos"),
+    "module_utils/_files": _BASE,
+    "module_utils/_live": (*_BASE, "module_utils/_files"),
+    "module_utils/_tree": (*_BASE, "module_utils/_files", "module_utils/_sos"),
+    "module_utils/_host": (*_BASE, *(f"module_utils/{name}" for name in BEHIND_HOST)),
     "module_utils/_kexec": _NODE,
     "module_utils/_platform": (*_NODE, "module_utils/_platform"),
     "module_utils/_readers": _READ,
@@ -116,10 +123,13 @@ def pure_code_does_no_io(root: Path) -> Iterator[str]:
 def files_and_commands_go_through_host(root: Path) -> Iterator[str]:
     """On a node, one door leads to files and commands."""
     for path, text in sources(root, *NODE_CODE):
-        if path == "plugins/module_utils/_host.py":
+        if path in DOOR:
             continue
         for line, name in imports(text):
-            if re.match(r"(os|subprocess|socket|pathlib|shutil|tempfile|glob|io|ctypes|fcntl)(\.|$)", name):
+            behind = name.startswith(tuple(f"{PLUGINS}.module_utils.{part}" for part in BEHIND_HOST))
+            if behind or re.match(
+                r"(os|subprocess|socket|pathlib|shutil|tempfile|glob|io|ctypes|fcntl)(\.|$)", name
+            ):
                 yield f"{path}:{line}: imports {name}, which is for _host only"
         for line, name in calls(text):
             if name == "open" or name.endswith((".run_command", ".atomic_move")):
@@ -547,6 +557,11 @@ PLANTED: list[tuple[Rule, dict[str, str], str]] = [
         files_and_commands_go_through_host,
         {"plugins/modules/x.py": "from os import path\n"},
         "imports os.path",
+    ),
+    (
+        files_and_commands_go_through_host,
+        {"plugins/modules/x.py": f"from {PLUGINS}.module_utils import _files\n"},
+        "module_utils._files, which is for _host only",
     ),
     (files_and_commands_go_through_host, {"plugins/modules/x.py": "open('/x')\n"}, "calls open()"),
     (

@@ -25,6 +25,7 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._host import (
     WRITING_TIMEOUT,
     Host,
 )
+from ansible_collections.fleetops.kernel.plugins.module_utils._live import Live, network_mounts
 from ansible_collections.fleetops.kernel.plugins.module_utils._readers import dumps
 from ansible_collections.fleetops.kernel.plugins.module_utils._readers._asking import Asking
 
@@ -247,8 +248,10 @@ class Mounted(Host):
 
     mounts = MOUNTS
 
-    def _text(self, path: str) -> str:
-        return self.mounts if path == "/proc/mounts" else super()._text(path)
+    def __init__(self) -> None:
+        super().__init__()
+        assert isinstance(self._place, Live)
+        self._place.network = network_mounts(self.mounts)
 
 
 @pytest.mark.parametrize(
