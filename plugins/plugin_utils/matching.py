@@ -98,7 +98,7 @@ class Vector(TypedDict):
 
 
 class Advisory(TypedDict):
-    """What is known of bad kernels; see `advisories` for the meaning of each key."""
+    """What is known of bad kernels; see `advisories.schema` for the meaning of each key."""
 
     id: str
     title: str
