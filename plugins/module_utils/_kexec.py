@@ -13,8 +13,12 @@ from typing import Tuple
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import Unreadable
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
+from ansible_collections.fleetops.kernel.plugins.module_utils._types import Vmcoreinfo
 
 CRASH_LOADED = ("/sys/kernel/kexec/crash_loaded", "/sys/kernel/kexec_crash_loaded")
+LOADED = ("/sys/kernel/kexec/loaded", "/sys/kernel/kexec_loaded")
+ELFCOREHDR_SIZE = ("/sys/kernel/kexec/crash_elfcorehdr_size", "/sys/kernel/crash_elfcorehdr_size")
+VMCOREINFO = "/sys/kernel/vmcoreinfo"
 CRASH_SIZE = ("/sys/kernel/kexec/crash_size", "/sys/kernel/kexec_crash_size")
 
 
@@ -26,6 +30,25 @@ def crash_loaded(host: Host) -> bool:
 def crash_size(host: Host) -> int:
     """Bytes that are reserved for a capture kernel; 0 when none are."""
     return _number(host, CRASH_SIZE, r"\d{1,20}")  # of 64 bits
+
+
+def loaded(host: Host) -> bool:
+    """Is a kernel loaded that the next kexec starts, as in ``systemctl kexec``?"""
+    return _number(host, LOADED, "[01]") == 1
+
+
+def elfcorehdr_size(host: Host) -> int:
+    """Bytes of the header that this kernel renews when processors or memory come and go; 0 when it does not."""
+    return _number(host, ELFCOREHDR_SIZE, r"\d{1,20}")
+
+
+def vmcoreinfo(host: Host) -> Vmcoreinfo:
+    """Where the kernel keeps what a reader of its memory needs. Raises Missing on one without kexec."""
+    text = host.read(VMCOREINFO)
+    found = re.match(r"(?:0x)?([0-9a-f]{1,16}) ([0-9a-f]{1,16})\n?\Z", text, re.ASCII)
+    if not found:
+        raise Unreadable(f"'{VMCOREINFO}' says {text[:40]!r}, and an address and a size were expected")
+    return {"address": f"{int(found.group(1), 16):#x}", "bytes": int(found.group(2), 16)}
 
 
 def _number(host: Host, places: Tuple[str, ...], pattern: str) -> int:

@@ -62,7 +62,7 @@ class InstalledKernel(TypedDict):
     ``lacks`` are modules that are loaded now and that this kernel has neither as a file nor built in; those that were
     built outside the tree are not among them (`dkms` and ``prebuilt`` speak of these). ``prebuilt`` are the modules of
     vendors that a package brings for this very release (``nvidia-535``, ``zfs``). ``beside`` are packages with more
-    modules of its own (``linux-modules-extra``), named without the release. ``bytes``: its files in /boot.
+    of its own (``linux-modules-extra``, ``linux-headers``), named without the release. ``bytes``: its files in /boot.
     """
 
     release: str
@@ -112,10 +112,20 @@ class MetaPackage(TypedDict):
     tracks: Optional[str]
 
 
+class Pin(TypedDict):
+    """A stanza of apt_preferences(5) that names packages of kernels."""
+
+    packages: str
+    pin: str
+    priority: Optional[int]
+    source: str
+
+
 class KernelPackages(TypedDict):
     """What the package manager says of kernels, beside the installed ones."""
 
     held: List[str]
+    pins: Optional[List[Pin]]
     broken: List[Package]  # neither installed in full nor gone
     metas: List[MetaPackage]
 
@@ -145,7 +155,20 @@ class RebootRequired(TypedDict):
     source: str
 
 
-class Watchdog(TypedDict):
+class _WatchdogTold(TypedDict, total=False):
+    """There when its driver says so."""
+
+    status: Optional[str]  # a mask of WDOG_* bits, hexadecimal (drivers/watchdog/watchdog_dev.c)
+    bootstatus: Optional[int]  # WDIOF_*: why the last boot ended; 0x20, this watchdog reset it
+    timeleft: Optional[int]
+    nowayout: Optional[bool]  # once armed, nothing stops it
+    pretimeout: Optional[int]
+    pretimeout_governor: Optional[str]
+    min_timeout: Optional[int]
+    max_timeout: Optional[int]
+
+
+class Watchdog(_WatchdogTold):
     """One of /sys/class/watchdog, or ``ipmi_watchdog`` where that driver has no device there.
 
     A software watchdog dies with its kernel and saves no capture kernel.
@@ -158,6 +181,27 @@ class Watchdog(TypedDict):
     hardware: bool
     active: Optional[bool]
     timeout: Optional[int]
+
+
+class SystemdWatchdog(TypedDict):
+    """Whether systemd is set up to arm a watchdog: seconds; 0, it does not; null, with the device's own time-out.
+
+    ``runtime``: while the machine runs; ``reboot``: while it goes down; ``kexec``: while it goes down for a kexec.
+    """
+
+    runtime: Optional[float]
+    reboot: Optional[float]
+    kexec: Optional[float]
+    device: str  # empty: systemd takes the first
+    lines: List[Evidence]
+
+
+class BootEnvironment(TypedDict):
+    """GRUB's environment block, and whether GRUB itself can write it: without that no entry is for one boot only."""
+
+    path: str
+    writable: bool
+    because: str
 
 
 class KernelFacts(TypedDict):
@@ -173,15 +217,21 @@ class KernelFacts(TypedDict):
     installed: Optional[List[InstalledKernel]]
     next_boot: Optional[NextBoot]
     cmdline: Optional[Cmdline]
+    config_file: Optional[str]  # what the running kernel was built with
     taint: Optional[Dict[str, Any]]  # {"value": int, "names": [str]}
     boot_id: Optional[str]
     uptime: Optional[float]
-    oops_count: Optional[int]
-    warn_count: Optional[int]
+    fault_counts: Optional[
+        Dict[str, Optional[int]]
+    ]  # since the boot: oops, warn, hardlockup, softlockup, rcu_stall
     panic_sysctls: Dict[str, Optional[int]]
+    panic_sys_info: Optional[List[str]]
+    crash_kexec_post_notifiers: Optional[bool]  # notifiers run before the capture kernel starts
     watchdogs: Optional[List[Watchdog]]
+    systemd_watchdog: Optional[SystemdWatchdog]
     memory_bytes: Optional[int]
     upstream: Optional[str]  # the upstream version that it was made from, where the kernel says it: 5.15.149
+    microcode: Optional[str]  # its revision, hexadecimal
     cpu_vendor: Optional[str]  # GenuineIntel, AuthenticAMD, ARM, ...
     file_systems: Optional[List[str]]  # types that are mounted and have a device or a server behind them
     drivers: Optional[List[str]]  # those that a device of the machine is bound to
@@ -193,6 +243,8 @@ class KernelFacts(TypedDict):
     packages: Optional[KernelPackages]
     dkms: Optional[List[DkmsModule]]
     boot_loader: Optional[str]  # grub | grub-bls | systemd-boot
+    boot_environment: Optional[BootEnvironment]
+    load_kexec: Optional[bool]  # a reboot is a kexec, past the boot loader
     boot_space: Optional[Space]
     reboot_required: Optional[RebootRequired]
     unknown: Dict[str, str]
@@ -219,6 +271,14 @@ class Capture(TypedDict):
     initrd: Optional[str]
     initrd_bytes: Optional[int]
     source: Optional[str]
+    elfcorehdr_bytes: Optional[int]  # 0: this kernel does not renew it when processors or memory come and go
+
+
+class Vmcoreinfo(TypedDict):
+    """Where the running kernel keeps what a reader of its memory needs, in physical memory."""
+
+    address: str  # hexadecimal
+    bytes: int
 
 
 class Service(TypedDict):
@@ -249,6 +309,8 @@ class KdumpFacts(TypedDict):
     """``ansible_facts.fleetops_kdump``: is this node ready to take its own dump?"""
 
     implementation: Optional[str]  # kdump-tools | kdumpctl | null: none installed
+    kexec_loaded: Optional[bool]  # a kernel is loaded that the next kexec starts
+    vmcoreinfo: Optional[Vmcoreinfo]
     reservation: Reservation
     capture: Capture
     service: Optional[Service]

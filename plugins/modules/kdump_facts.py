@@ -65,6 +65,14 @@ ansible_facts:
           description: C(kdump-tools) or C(kdumpctl). V(null) when neither is installed.
           type: str
           sample: kdump-tools
+        kexec_loaded:
+          description: Whether a kernel is loaded that the next kexec starts.
+          type: bool
+          sample: false
+        vmcoreinfo:
+          description: Where the running kernel keeps what a reader of its memory needs.
+          type: dict
+          sample: {address: '0x3a8c3000', bytes: 4096}
         reservation:
           description: Memory that is set aside for the capture kernel.
           type: dict
@@ -128,6 +136,12 @@ ansible_facts:
               description: Where the command line was read.
               type: str
               sample: /var/crash/kexec_cmd
+            elfcorehdr_bytes:
+              description:
+                - Size of the header that the kernel renews when processors or memory come and go. 0 on kernels that do
+                  not.
+              type: int
+              sample: 0
         service:
           description: The service that loads it at boot.
           type: dict

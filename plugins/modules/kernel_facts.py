@@ -152,8 +152,8 @@ ansible_facts:
               sample: [nvidia-535]
             beside:
               description:
-                - Packages with more modules of the kernel itself that are installed for this very release, named
-                  without it. V(null) when that is not known.
+                - Packages with more modules of the kernel itself, or with its headers, that are installed for this very
+                  release, named without it. V(null) when that is not known.
               type: list
               elements: str
               sample: [linux-modules-extra]
@@ -205,6 +205,10 @@ ansible_facts:
               type: list
               elements: str
               sample: []
+        config_file:
+          description: What the running kernel was built with.
+          type: str
+          sample: /boot/config-6.1.0-47-cloud-amd64
         taint:
           description: The taint mask, and the kernel's names of its bits.
           type: dict
@@ -217,20 +221,27 @@ ansible_facts:
           description: Seconds since the boot.
           type: float
           sample: 5413.2
-        oops_count:
-          description: Oopses since the boot.
-          type: int
-          sample: 0
-        warn_count:
-          description: Warnings since the boot.
-          type: int
-          sample: 0
+        fault_counts:
+          description:
+            - What the kernel counted since the boot, C(oops), C(warn), C(hardlockup), C(softlockup) and C(rcu_stall).
+              Only those that it counts.
+          type: dict
+          sample: {oops: 0, warn: 0}
         panic_sysctls:
           description: The settings that decide when the kernel panics and what it does then. Only those that it has.
           type: dict
           sample: {kernel.panic: 0, kernel.panic_on_oops: 1}
+        panic_sys_info:
+          description: What a panic prints beside its trace. Empty on kernels without this setting, before 6.19.
+          type: list
+          elements: str
+          sample: []
+        crash_kexec_post_notifiers:
+          description: Whether others are told of a panic before the capture kernel starts.
+          type: bool
+          sample: false
         watchdogs:
-          description: The watchdogs.
+          description: The watchdogs. What follows the time-out is there where the driver says it.
           type: list
           elements: dict
           contains:
@@ -254,6 +265,65 @@ ansible_facts:
               description: Seconds after which it resets the machine.
               type: int
               sample: 30
+            status:
+              description: The mask of what it does, hexadecimal.
+              type: str
+              sample: '0x8000'
+            bootstatus:
+              description: The mask of why the last boot ended. 32 means that this watchdog reset the machine.
+              type: int
+              sample: 0
+            timeleft:
+              description: Seconds until it resets the machine.
+              type: int
+              sample: 29
+            nowayout:
+              description: Whether nothing stops it, once armed.
+              type: bool
+              sample: false
+            pretimeout:
+              description: Seconds before the time-out at which it warns. 0 means never.
+              type: int
+              sample: 0
+            pretimeout_governor:
+              description: What it does then.
+              type: str
+              sample: panic
+            min_timeout:
+              description: The shortest time-out, in seconds.
+              type: int
+              sample: 1
+            max_timeout:
+              description: The longest time-out, in seconds. 0 means without limit.
+              type: int
+              sample: 2046
+        systemd_watchdog:
+          description:
+            - Whether systemd is set up to arm a watchdog, by its files and the kernel's command line. In seconds, 0
+              when it does not. V(null) when it takes the time-out that the device has.
+          type: dict
+          contains:
+            runtime:
+              description: While the machine runs.
+              type: float
+              sample: 30.0
+            reboot:
+              description: While it goes down for a reboot.
+              type: float
+              sample: 600.0
+            kexec:
+              description: While it goes down for a kexec.
+              type: float
+              sample: 0.0
+            device:
+              description: The device. Empty when systemd takes the first.
+              type: str
+              sample: ''
+            lines:
+              description: The lines that say so.
+              type: list
+              elements: dict
+              sample: [{source: /etc/systemd/system.conf.d/watchdog.conf, text: RuntimeWatchdogSec=30}]
         memory_bytes:
           description: Memory of the machine.
           type: int
@@ -266,6 +336,10 @@ ansible_facts:
           description: Who made the processor.
           type: str
           sample: GenuineIntel
+        microcode:
+          description: The revision of the processor's microcode, hexadecimal.
+          type: str
+          sample: '0xb000040'
         file_systems:
           description: Types of the mounted file systems that have a device, a server or other data behind them.
           type: list
@@ -332,6 +406,15 @@ ansible_facts:
               type: list
               elements: str
               sample: []
+            pins:
+              description: Pins of apt that name packages of kernels.
+              type: list
+              elements: dict
+              sample:
+                - packages: linux-image-*
+                  pin: version *
+                  priority: -1
+                  source: /etc/apt/preferences.d/kernel
             broken:
               description: Packages that are neither installed in full nor gone.
               type: list
@@ -377,6 +460,26 @@ ansible_facts:
           description: The boot loader, V(grub), V(grub-bls) (with a file for each entry) or V(systemd-boot).
           type: str
           sample: grub
+        boot_environment:
+          description: GRUB's environment block.
+          type: dict
+          contains:
+            path:
+              description: The file.
+              type: str
+              sample: /boot/grub/grubenv
+            writable:
+              description: Whether GRUB itself can write it. Without that, no entry is for one boot only.
+              type: bool
+              sample: true
+            because:
+              description: By what this was judged.
+              type: str
+              sample: "'/boot/grub/grubenv' is on ext4, on a plain partition (254:1)"
+        load_kexec:
+          description: Whether a reboot starts the next kernel by kexec, past the boot loader.
+          type: bool
+          sample: false
         boot_space:
           description: The file system that holds C(/boot).
           type: dict

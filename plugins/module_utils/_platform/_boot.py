@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
@@ -14,9 +15,9 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
     Unreadable,
 )
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
-from ansible_collections.fleetops.kernel.plugins.module_utils._rules import bls, grub, systemd_boot
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import bls, grub, proc, systemd_boot
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules.grub import BootEntry
-from ansible_collections.fleetops.kernel.plugins.module_utils._types import NextBoot
+from ansible_collections.fleetops.kernel.plugins.module_utils._types import BootEnvironment, NextBoot
 
 T = TypeVar("T")
 
@@ -137,6 +138,55 @@ def next_boot(host: Host, where: Grub) -> NextBoot:
         "once": default.once,
         "named_by": choice.named_by,
     }
+
+
+# --- GRUB's environment block ------------------------------------------------------------------------
+
+
+def environment(host: Host, where: Grub) -> BootEnvironment:
+    """Can GRUB itself write its environment block? Raises FleetopsError where that cannot be told, or there is none.
+
+    It writes through the firmware, block by block, and so only where the file's blocks lie plainly on a disk. Where it
+    cannot, an entry for one boot is never taken back: `grub-reboot` warns and sets it all the same (domain.md E.3).
+    """
+    if kind(host, where) == SYSTEMD_BOOT:
+        raise Unreadable(
+            "systemd-boot has no environment block: it keeps what is for one boot in the firmware"
+        )
+    path = host.resolve(where.environment)
+    mount = proc.mount_of(path, host.read("/proc/self/mountinfo"))
+    if mount is None:
+        raise Unreadable(f"'/proc/self/mountinfo' does not say where '{path}' lies")
+    size = host.size(path)
+    layer = _layer(host, mount.device) if mount.kind in grub.WRITABLE else None
+    because = f"'{path}' is on {mount.kind}, on a plain partition ({mount.device})"
+    if size != grub.ENVIRONMENT_BYTES:
+        because = f"'{path}' has {size} bytes, and GRUB writes one of {grub.ENVIRONMENT_BYTES}"
+    elif mount.kind in grub.NEVER_WRITABLE:
+        because = f"'{path}' is on {mount.kind}, which GRUB does not write"
+    elif layer is not None:
+        because = f"'{path}' is on {layer}, through which GRUB does not write"
+    elif mount.kind in grub.WRITABLE:
+        return {"path": path, "writable": True, "because": because}
+    else:
+        raise Unreadable(f"'{path}' is on {mount.kind}, of which it is not known whether GRUB writes it")
+    return {"path": path, "writable": False, "because": because}
+
+
+def _layer(host: Host, device: str) -> Optional[str]:
+    """What lies between a block device (``major:minor``) and the disks, where GRUB would have to know of it."""
+    folder = f"/sys/dev/block/{device}"
+    names = host.listdir(folder)
+    if "md" in names:
+        return "a RAID of the kernel's (md)"
+    if "bcache" in names:
+        return "bcache"
+    if "dm" not in names:
+        return None
+    # The name of its maker stands first (libdevmapper, dm_build_dm_uuid). Of a disk with several paths the firmware
+    # sees the disk, and of its partitions too.
+    maker = re.sub(r"part\d+-", "", host.read(f"{folder}/dm/uuid").strip()).partition("-")[0]
+    return None if maker == "mpath" else f"the device mapper ({maker or 'of a maker unknown'})"
 
 
 # --- GRUB --------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _kexec
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
@@ -17,14 +17,16 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
 )
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._platform import _boot
-from ansible_collections.fleetops.kernel.plugins.module_utils._rules import cmdline, dpkg
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import aptpins, cmdline, dpkg
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kdump as kdump_rules
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules.grub import BootEntry
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
+    BootEnvironment,
     KernelPackages,
     MetaPackage,
     NextBoot,
     Package,
+    Pin,
 )
 
 FAMILY = "debian"
@@ -58,11 +60,13 @@ _DEFAULT_APPEND = re.compile(
 _VENDOR = re.compile(rf"linux-(?:main-)?modules-(?P<vendor>[a-z]\S*?)-(?P<release>{dpkg.RELEASE})\Z")
 # The other half of a kernel's modules (Ubuntu), and the major version that has them all in one package.
 _EXTRA, _WITHOUT_EXTRA = "linux-modules-extra", 7
+_BESIDE = (_EXTRA, "linux-headers")
 # Parts of the kernel itself.
 _OWN_MODULES = frozenset({"extra", "unsigned"})
 _OF_A_KERNEL = re.compile(
     r"linux-(image|modules|main-modules|headers)-|(kdump-tools|kexec-tools|makedumpfile)\Z"
 )
+_PREFERENCES = "/etc/apt/preferences"
 _LOCK_TIMEOUT = "DPkg::Lock::Timeout=600"
 
 
@@ -92,7 +96,7 @@ def to_install(release: str, beside: Sequence[str] = ()) -> List[str]:
     """What is to be installed for a release: its dependencies bring the rest, but not what another has *beside* it.
 
     Ubuntu's image pulls in half of its modules: many drivers of network cards and of storage are in
-    ``linux-modules-extra``, up to 6.17 (domain.md 0.10, A.4, E.1).
+    ``linux-modules-extra``, up to 6.17 (domain.md 0.10, A.4, E.1). DKMS builds nothing without the headers.
     """
     major = int((re.match(r"\d{1,9}", release) or ["0"])[0])
     more = beside if major < _WITHOUT_EXTRA else [name for name in beside if name != _EXTRA]
@@ -100,12 +104,14 @@ def to_install(release: str, beside: Sequence[str] = ()) -> List[str]:
 
 
 def beside(packages: Sequence[Package]) -> Dict[str, List[str]]:
-    """The packages with more modules of the distribution's own, without the release, by the release."""
+    """The packages with more of a kernel of the distribution's own, without the release, by the release."""
+    images = {release_of(package) for package in packages}
     found: Dict[str, List[str]] = {}
-    for package in packages:
-        name, release = package["name"][: len(_EXTRA)], package["name"][len(_EXTRA) + 1 :]
-        if name == _EXTRA and re.match(r"\d", release) and package["status"][1:2] == "i":
-            found[release] = [_EXTRA]
+    for name in _BESIDE:
+        for package in packages:
+            release = package["name"][len(name) + 1 :]
+            if package["name"] == f"{name}-{release}" and release in images and package["status"][1:2] == "i":
+                found.setdefault(release, []).append(name)
     return found
 
 
@@ -130,7 +136,7 @@ def release_of(package: Package) -> Optional[str]:
 
 
 def kernel_packages(_host: Host, packages: Sequence[Package]) -> KernelPackages:
-    """What stands in the way of new kernels, and what pulls them in. A pin of apt's preferences is no hold."""
+    """What stands in the way of new kernels, and what pulls them in. Of pins, see `pins`."""
     there = [package for package in packages if package["status"][1:2] not in ("n", "c")]
     doubtful = [
         package["name"] for package in there if dpkg.may_lead(package["name"]) and "needs" not in package
@@ -159,8 +165,32 @@ def kernel_packages(_host: Host, packages: Sequence[Package]) -> KernelPackages:
             for package in ours
             if package["status"][1:2] not in ("i", "n", "c") or package["status"][2:] == "R"
         ],
+        "pins": [],
         "metas": metas,
     }
+
+
+def pins(host: Host, packages: Sequence[Package]) -> List[Pin]:
+    """The pins of apt that name packages of kernels."""
+    ours = [
+        package
+        for package in packages
+        if _OF_A_KERNEL.match(package["name"]) or dpkg.may_lead(package["name"])
+    ]
+    names = {package["name"] for package in ours}
+    return aptpins.pins(
+        _preferences(host), names, {package["source"] for package in ours if package["source"]}
+    )
+
+
+def _preferences(host: Host) -> Iterator[Tuple[str, str]]:
+    try:
+        names = host.listdir(f"{_PREFERENCES}.d")
+    except Missing:
+        names = []
+    for path in (_PREFERENCES, *(f"{_PREFERENCES}.d/{name}" for name in names if aptpins.reads(name))):
+        with contextlib.suppress(Missing):
+            yield path, host.read(path)
 
 
 def prebuilt(packages: Sequence[Package]) -> Dict[str, List[str]]:
@@ -215,6 +245,11 @@ def boot_entries(host: Host) -> List[BootEntry]:
 def next_boot(host: Host) -> NextBoot:
     """The kernel that boots next. Raises FleetopsError when that cannot be told."""
     return _boot.next_boot(host, _GRUB)
+
+
+def boot_environment(host: Host) -> BootEnvironment:
+    """GRUB's environment block. Raises FleetopsError where the boot loader has none."""
+    return _boot.environment(host, _GRUB)
 
 
 def update_boot_config(host: Host) -> None:

@@ -19,10 +19,12 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._rules import bls,
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kdump as kdump_rules
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules.grub import BootEntry
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
+    BootEnvironment,
     KernelPackages,
     MetaPackage,
     NextBoot,
     Package,
+    Pin,
 )
 
 FAMILY = "redhat"
@@ -111,7 +113,12 @@ def kernel_packages(host: Host, packages: Sequence[Package]) -> KernelPackages:
     locks = rpm.holds(_locks(host), names)
     excludes = host.read_first([DNF_CONF])
     held = [*locks, *rpm.holds(rpm.excluded(excludes or ""), names)]
-    return {"held": sorted({*held}), "broken": [], "metas": _metas(ours)}
+    return {"held": sorted({*held}), "broken": [], "pins": [], "metas": _metas(ours)}
+
+
+def pins(_host: Host, _packages: Sequence[Package]) -> List[Pin]:
+    """dnf has no pins: its locks and excludes are ``held``."""
+    return []
 
 
 def _metas(packages: Sequence[Package]) -> List[MetaPackage]:
@@ -192,6 +199,11 @@ def boot_entries(host: Host) -> List[BootEntry]:
 def next_boot(host: Host) -> NextBoot:
     """The kernel that boots next. Raises FleetopsError when that cannot be told."""
     return _boot.next_boot(host, _grub(host))
+
+
+def boot_environment(host: Host) -> BootEnvironment:
+    """GRUB's environment block. Raises FleetopsError where the boot loader has none."""
+    return _boot.environment(host, _grub(host))
 
 
 def _grub(host: Host) -> _boot.Grub:

@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Optional, TypeVar
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, TypeVar
 
-from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError, Unreadable
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
+    FleetopsError,
+    Missing,
+    Unreadable,
+)
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 
 T = TypeVar("T")
@@ -19,6 +23,27 @@ def said(host: Host, path: str) -> str:
     if not text.strip("\0"):
         raise Unreadable(f"'{path}' is empty, which the kernel's own never is", path=path)
     return text
+
+
+def names(host: Host, folder: str) -> List[str]:
+    """What is in a directory, or nothing where there is none."""
+    return unless_missing(host.listdir, folder) or []
+
+
+def texts(host: Host, paths: Sequence[str]) -> Iterator[Tuple[str, str]]:
+    """(path, text) of the files that there are. One that a link to /dev/null masks is empty, or missing."""
+    for path in paths:
+        text = unless_missing(host.read, path)
+        if text is not None:
+            yield path, text
+
+
+def unless_missing(reading: Callable[[str], T], path: str) -> Optional[T]:
+    """What is read of a path, None where it is not there."""
+    try:
+        return reading(path)
+    except Missing:
+        return None
 
 
 class Asking:

@@ -9,6 +9,7 @@ from typing import List, NamedTuple
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import Missing, Unreadable
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
+from ansible_collections.fleetops.kernel.plugins.module_utils._readers._asking import names
 
 PODS = "/var/lib/kubelet/pods"
 
@@ -29,30 +30,21 @@ class Container(NamedTuple):
 
 def processes(host: Host) -> List[Process]:
     """All processes of the machine. Raises Unreadable where not all of them are seen."""
-    names = host.listdir("/proc")
+    numbers = host.listdir("/proc")
     try:
         seen = host.read("/proc/2/comm").strip() == "kthreadd"
     except Missing:
         seen = False
     if not seen:
         raise Unreadable("not all processes of the machine are seen from here (a container, or hidepid)")
-    return [Process(name, _comm(host, name)) for name in names if name.isdigit()]
+    return [Process(name, _comm(host, name)) for name in numbers if name.isdigit()]
 
 
 def containers(host: Host) -> List[Container]:
     """The containers of all pods; none without a kubelet."""
     return [
-        Container(pod, name)
-        for pod in _names(host, PODS)
-        for name in _names(host, f"{PODS}/{pod}/containers")
+        Container(pod, name) for pod in names(host, PODS) for name in names(host, f"{PODS}/{pod}/containers")
     ]
-
-
-def _names(host: Host, folder: str) -> List[str]:
-    try:
-        return host.listdir(folder)
-    except Missing:
-        return []
 
 
 def _comm(host: Host, pid: str) -> str:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from typing import Callable, Iterator, List, Optional, Sequence, Tuple, TypeVar
+from typing import Callable, List, Optional, Sequence, Tuple
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
     FleetopsError,
@@ -14,9 +14,15 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
     Unreadable,
 )
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
-from ansible_collections.fleetops.kernel.plugins.module_utils._readers import _signs
-from ansible_collections.fleetops.kernel.plugins.module_utils._readers._asking import Asking
+from ansible_collections.fleetops.kernel.plugins.module_utils._readers import _signs, _systemd
+from ansible_collections.fleetops.kernel.plugins.module_utils._readers._asking import (
+    Asking,
+    names,
+    texts,
+)
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import actors as rules
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import systemd
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules.settings import Setting, last, shown
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
     ActorsFacts,
     Evidence,
@@ -50,14 +56,10 @@ SENTINEL = "/var/run/reboot-required"  # kured, --reboot-sentinel
 NETWORKD = "systemd-networkd.service"
 # Where systemd keeps the processes of services: of cgroup v2, and of v1 and both together.
 SLICES = ("/sys/fs/cgroup/system.slice", "/sys/fs/cgroup/systemd/system.slice")
-# networkd.conf(5), most important first. ManageForeignRoutes is of systemd 246, ManageForeignRoutingPolicyRules of 249.
-CONF_FOLDERS = ("/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd")
 
 LINKS = "/sys/class/net"
 CILIUM_LINKS = ("cilium_host", "cilium_net")
 CILIUM_PID = "/run/cilium/cilium.pid"
-
-T = TypeVar("T")
 
 
 def read(host: Host) -> ActorsFacts:
@@ -98,27 +100,27 @@ def _apt_upgrades(asking: Asking) -> UnattendedUpgrades:
     if settings is None:
         return facts
     ours = "unattended-upgrade"
-    reboots = rules.last(settings, ours, "automatic-reboot")
-    kernels = rules.last(settings, ours, "remove-unused-kernel-packages")
-    unused = rules.last(settings, ours, "remove-unused-dependencies")
+    reboots = last(settings, ours, "automatic-reboot")
+    kernels = last(settings, ours, "remove-unused-kernel-packages")
+    unused = last(settings, ours, "remove-unused-dependencies")
     facts["reboots"] = rules.apt_bool(reboots, False)
     facts["removes_kernels"] = rules.apt_bool(kernels, True) or rules.apt_bool(unused, False)
-    facts["lines"] = rules.shown(reboots, kernels, unused)
+    facts["lines"] = shown(reboots, kernels, unused)
     _enabled(asking, facts, _apt_enabled, settings)
     return facts
 
 
 def _apt_files(host: Host) -> List[Tuple[str, str]]:
     """apt.conf(5): the parts by their names, then the main file."""
-    names = [name for name in _names(host, APT_PARTS) if rules.apt_reads(name)]
-    return list(_texts(host, [*(f"{APT_PARTS}/{name}" for name in names), APT_MAIN]))
+    parts = [f"{APT_PARTS}/{name}" for name in names(host, APT_PARTS) if rules.apt_reads(name)]
+    return list(texts(host, [*parts, APT_MAIN]))
 
 
-def _apt_enabled(host: Host, settings: Sequence[rules.Setting]) -> Tuple[bool, List[Evidence]]:
+def _apt_enabled(host: Host, settings: Sequence[Setting]) -> Tuple[bool, List[Evidence]]:
     """As /usr/lib/apt/apt.systemd.daily asks: a period of days, and a switch that only the number 0 turns off."""
-    period = rules.last(settings, "apt", "periodic", "unattended-upgrade")
-    switch = rules.last(settings, "apt", "periodic", "enable")
-    lines = rules.shown(period, switch)
+    period = last(settings, "apt", "periodic", "unattended-upgrade")
+    switch = last(settings, "apt", "periodic", "enable")
+    lines = shown(period, switch)
     if period is None or period.value in ("", "0") or (switch and re.match(r"\s*[+-]?0+\s*\Z", switch.value)):
         return False, lines
     enabled, timer = _timer(host, "apt-daily-upgrade")
@@ -129,36 +131,36 @@ def _dnf_upgrades(asking: Asking) -> UnattendedUpgrades:
     facts, host, path = _nothing_known(DNF_UPGRADES), asking.host, f"upgrades.{DNF_UPGRADES}"
     settings = asking.ask(path, _ini, host, DNF_SETTINGS)
     if settings is not None:
-        reboots = rules.last(settings, "commands", "reboot")
+        reboots = last(settings, "commands", "reboot")
         facts["reboots"] = asking.ask(f"{path}.reboots", _dnf_reboots, reboots)
-        facts["lines"] += rules.shown(reboots)
+        facts["lines"] += shown(reboots)
         _enabled(asking, facts, _dnf_enabled, settings)
     limit = asking.ask(f"{path}.removes_kernels", _ini, host, [DNF_CONF])
     if limit is not None:
-        kept = rules.last(limit, "main", "installonly_limit")
+        kept = last(limit, "main", "installonly_limit")
         facts["removes_kernels"] = (kept.value if kept else DNF_KERNELS) != "0"
-        facts["lines"] += rules.shown(kept)
+        facts["lines"] += shown(kept)
     return facts
 
 
-def _ini(host: Host, paths: Sequence[str]) -> List[rules.Setting]:
-    return [setting for path, text in _texts(host, paths) for setting in rules.ini(path, text)]
+def _ini(host: Host, paths: Sequence[str]) -> List[Setting]:
+    return [setting for path, text in texts(host, paths) for setting in rules.ini(path, text)]
 
 
-def _dnf_reboots(setting: Optional[rules.Setting]) -> bool:
+def _dnf_reboots(setting: Optional[Setting]) -> bool:
     word = setting.value if setting else "never"
     if word not in DNF_REBOOTS:
         raise FleetopsError(f"reboot is none of {', '.join(DNF_REBOOTS)}")
     return DNF_REBOOTS[word]
 
 
-def _dnf_enabled(host: Host, settings: Sequence[rules.Setting]) -> Tuple[bool, List[Evidence]]:
+def _dnf_enabled(host: Host, settings: Sequence[Setting]) -> Tuple[bool, List[Evidence]]:
     """dnf-automatic(8): of its timers, one always installs, and one asks the file."""
     always, line = _timer(host, "dnf-automatic-install")
     if always:
         return True, line
-    apply = rules.last(settings, "commands", "apply_updates")
-    lines = rules.shown(apply)
+    apply = last(settings, "commands", "apply_updates")
+    lines = shown(apply)
     if not rules.dnf_bool(apply, False):
         return False, lines
     for name in ("dnf-automatic", "dnf5-automatic"):
@@ -175,8 +177,8 @@ def _nothing_known(name: str) -> UnattendedUpgrades:
 def _enabled(
     asking: Asking,
     facts: UnattendedUpgrades,
-    question: Callable[[Host, Sequence[rules.Setting]], Tuple[bool, List[Evidence]]],
-    settings: Sequence[rules.Setting],
+    question: Callable[[Host, Sequence[Setting]], Tuple[bool, List[Evidence]]],
+    settings: Sequence[Setting],
 ) -> None:
     found = asking.ask(f"upgrades.{facts['name']}.enabled", question, asking.host, settings)
     if found is not None:
@@ -191,7 +193,7 @@ def _timer(host: Host, name: str) -> Tuple[bool, List[Evidence]]:
             path = f"{folder}/{unit}"
             if host.resolve(path) == "/dev/null":
                 return False, [{"source": path, "text": "masked: it leads to /dev/null"}]
-    if f"{name}.timer" in _names(host, TIMERS):
+    if f"{name}.timer" in names(host, TIMERS):
         return True, [{"source": TIMERS, "text": f"{name}.timer"}]
     return False, []
 
@@ -286,15 +288,16 @@ def _networkd(asking: Asking) -> Networkd:
     found = asking.ask("networkd.active", _processes_of, host, NETWORKD)
     if found is not None:
         networkd["active"], networkd["lines"] = bool(found), found
-    settings = asking.ask("networkd.manages_foreign_routes", _networkd_settings, host)
+    settings = asking.ask("networkd.manages_foreign_routes", _systemd.settings, host, "networkd.conf")
     if settings is None:
         asking.say("networkd.manages_foreign_rules", asking.unknown["networkd.manages_foreign_routes"])
         return networkd
-    routes, line = rules.systemd_bool(settings, "Network", "ManageForeignRoutes")
-    policy, other = rules.systemd_bool(settings, "Network", "ManageForeignRoutingPolicyRules")
+    # networkd.conf(5): the former is of systemd 246, the latter of 249.
+    routes, line = systemd.boolean(settings, "Network", "ManageForeignRoutes")
+    policy, other = systemd.boolean(settings, "Network", "ManageForeignRoutingPolicyRules")
     networkd["manages_foreign_routes"] = routes is not False  # systemd's default
     networkd["manages_foreign_rules"] = policy is not False
-    networkd["lines"] += rules.shown(line, other)
+    networkd["lines"] += shown(line, other)
     return networkd
 
 
@@ -314,43 +317,12 @@ def _processes_of(host: Host, service: str) -> List[Evidence]:
     return []
 
 
-def _networkd_settings(host: Host) -> List[rules.Setting]:
-    """The first main file that there is, then the drop-ins of all folders."""
-    paths = [f"{folder}/networkd.conf" for folder in CONF_FOLDERS]
-    main = next(_texts(host, paths), None)
-    folders = [f"{folder}/networkd.conf.d" for folder in CONF_FOLDERS]
-    parts = rules.drop_ins(folders, [_names(host, folder) for folder in folders])
-    return rules.systemd_conf([*([main] if main else []), *_texts(host, parts)])
-
-
 def _cilium(host: Host, running: _Running) -> bool:
     """Cilium's agent makes these links, and keeps them until somebody removes them."""
     try:
-        names = host.listdir(LINKS)
+        links = host.listdir(LINKS)
     except Missing as error:
         raise Unreadable(error.msg) from error
     return bool(
-        set(names).intersection(CILIUM_LINKS) or host.exists(CILIUM_PID) or running.signs("cilium-agent")
+        set(links).intersection(CILIUM_LINKS) or host.exists(CILIUM_PID) or running.signs("cilium-agent")
     )
-
-
-# --- files -------------------------------------------------------------------------------------------
-
-
-def _names(host: Host, folder: str) -> List[str]:
-    return _unless_missing(host.listdir, folder) or []
-
-
-def _texts(host: Host, paths: Sequence[str]) -> Iterator[Tuple[str, str]]:
-    """(path, text) of the files that there are. One that a link to /dev/null masks is empty, or missing."""
-    for path in paths:
-        text = _unless_missing(host.read, path)
-        if text is not None:
-            yield path, text
-
-
-def _unless_missing(reading: Callable[[str], T], path: str) -> Optional[T]:
-    try:
-        return reading(path)
-    except Missing:
-        return None

@@ -6,10 +6,16 @@
 from __future__ import annotations
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import Missing, Unreadable
+from ansible_collections.fleetops.kernel.plugins.module_utils._readers._asking import names, texts
 from ansible_collections.fleetops.kernel.plugins.module_utils._readers._shared import Facts, Shared
-from ansible_collections.fleetops.kernel.plugins.module_utils._types import RebootRequired, Space
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kdump as kdump_rules
+from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
+    RebootRequired,
+    Space,
+)
 
 BOOT = "/boot"
+KEXEC_DEFAULTS = "/etc/default/kexec"
 # Written by scripts of update-notifier, of unattended-upgrades or of linux-base (domain.md A.6).
 REBOOT_REQUIRED = "/run/reboot-required"
 MARKERS_WRITERS = (
@@ -39,9 +45,29 @@ def _reboot_required(shared: Shared) -> RebootRequired:
     return {"required": True, "packages": sorted({*names}), "source": REBOOT_REQUIRED}
 
 
+def _load_kexec(shared: Shared) -> bool:
+    """Does a reboot start the next kernel by kexec, past the firmware and the boot loader?
+
+    Scripts of Debian's kexec-tools do so when they are told to (kexec-load, kexec): whatever is for one boot only, or
+    chosen in the boot loader's menu, then never comes to be asked.
+    """
+    host, value = shared.host, ""
+    parts = [f"{KEXEC_DEFAULTS}.d/{name}" for name in names(host, f"{KEXEC_DEFAULTS}.d")]
+    found = list(texts(host, [KEXEC_DEFAULTS, *parts]))
+    if not found:
+        host.listdir("/etc")  # Missing: no machine's disk, and not one without that setting
+    for path, text in found:
+        value = kdump_rules.shell_assignments(text).get("LOAD_KEXEC", value)
+        if not kdump_rules.is_literal(value):
+            raise Unreadable(f"LOAD_KEXEC in '{path}' is worked out by the shell")
+    return value == "true"
+
+
 FACTS: Facts = {
     "next_boot": lambda shared: shared.platform.next_boot(shared.host),
     "boot_loader": lambda shared: shared.platform.boot_loader(shared.host),
+    "boot_environment": lambda shared: shared.platform.boot_environment(shared.host),
+    "load_kexec": _load_kexec,
     "boot_space": _space,
     "reboot_required": _reboot_required,
 }

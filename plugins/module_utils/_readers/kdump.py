@@ -43,6 +43,8 @@ def read(host: Host) -> KdumpFacts:
     implementation = asking.ask("implementation", _implementation, host)
     facts: KdumpFacts = {
         "implementation": implementation,
+        "kexec_loaded": asking.ask("kexec_loaded", _kexec.loaded, host),
+        "vmcoreinfo": asking.ask("vmcoreinfo", _kexec.vmcoreinfo, host),
         "reservation": _reservation(asking, running),
         "capture": {
             "loaded": asking.ask("capture.loaded", _kexec.crash_loaded, host),
@@ -51,6 +53,7 @@ def read(host: Host) -> KdumpFacts:
             "initrd": None,
             "initrd_bytes": None,
             "source": None,
+            "elfcorehdr_bytes": asking.ask("capture.elfcorehdr_bytes", _kexec.elfcorehdr_size, host),
         },
         "service": None,
         "target": None,

@@ -40,8 +40,19 @@ def _memory(shared: Shared) -> int:
     return int(found.group(1)) * 1024 + _kexec.crash_size(host)
 
 
+def _cpuinfo(shared: Shared) -> str:
+    return shared.host.read_bytes(CPUINFO, 0, CPUINFO_HEAD).decode("utf-8", "replace")
+
+
+def _microcode(shared: Shared) -> str:
+    found = proc.microcode(_cpuinfo(shared))
+    if found is None:
+        raise Unreadable(f"'{CPUINFO}' names no microcode")
+    return found
+
+
 def _cpu_vendor(shared: Shared) -> str:
-    found = proc.cpu_vendor(shared.host.read_bytes(CPUINFO, 0, CPUINFO_HEAD).decode("utf-8", "replace"))
+    found = proc.cpu_vendor(_cpuinfo(shared))
     if found is None:
         raise Unreadable(f"'{CPUINFO}' names no vendor")
     return found
@@ -80,6 +91,7 @@ def _iommu(shared: Shared) -> bool:
 FACTS: Facts = {
     "memory_bytes": _memory,
     "cpu_vendor": _cpu_vendor,
+    "microcode": _microcode,
     "file_systems": _file_systems,
     "drivers": _drivers,
     "iommu": _iommu,

@@ -53,6 +53,7 @@ def _kernel_packages(shared: Shared) -> KernelPackages:
     if shared.packages is None:
         raise Unreadable(shared.why("package"))
     found: KernelPackages = shared.platform.kernel_packages(shared.host, shared.packages)
+    found["pins"] = shared.asking.ask("packages.pins", shared.platform.pins, shared.host, shared.packages)
     for meta in found["metas"]:
         if meta["tracks"] is None:
             shared.asking.say(f"packages.metas.{meta['name']}.tracks", "it depends on no image of a kernel")

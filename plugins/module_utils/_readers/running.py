@@ -109,6 +109,18 @@ def _uptime(shared: Shared) -> float:
     return float(seconds)
 
 
+def _config_file(shared: Shared) -> str:
+    places = (
+        [f"/boot/config-{shared.release}", f"/lib/modules/{shared.release}/config"] if shared.release else []
+    )
+    for path in (*places, "/proc/config.gz"):
+        if shared.host.exists(path):
+            return path
+    raise Missing(
+        "what this kernel was built with stands neither in /boot, nor beside its modules, nor in /proc"
+    )
+
+
 FACTS: Facts = {
     "release": lambda shared: shared.release,
     "version": lambda shared: shared.host.read("/proc/sys/kernel/version").strip(),
@@ -118,6 +130,7 @@ FACTS: Facts = {
     "distro": lambda shared: shared.distro,
     "container": _container,
     "cmdline": _cmdline,
+    "config_file": _config_file,
     "boot_id": lambda shared: shared.host.read("/proc/sys/kernel/random/boot_id").strip(),
     "uptime": _uptime,
     "taint": _taint,

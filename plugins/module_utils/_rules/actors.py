@@ -1,43 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # This module util is PRIVATE to the collection.
-"""How those who act on a node by themselves are set up: files of apt, dnf and systemd, options of kured. Pure."""
+"""How those who act on a node by themselves are set up: files of apt and dnf, options of kured. Pure."""
 
 from __future__ import annotations
 
 import configparser
 import re
-from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
-from ansible_collections.fleetops.kernel.plugins.module_utils._types import Evidence
-
-
-class Setting(NamedTuple):
-    """A value that a file gives to a name, and both written anew: what else is in a line may be a password.
-
-    Of apt.conf, an item of a list has '' as last part.
-    """
-
-    path: Tuple[str, ...]
-    value: str
-    source: str
-    line: str
-
-
-def last(settings: Iterable[Setting], *path: str) -> Optional[Setting]:
-    """The setting that is in force: of several, the last one."""
-    found = None
-    for setting in settings:
-        if setting.path == path:
-            found = setting
-    return found
-
-
-def shown(*settings: Optional[Setting]) -> List[Evidence]:
-    """Settings as evidence, without those that no file has."""
-    return [{"source": setting.source, "text": setting.line} for setting in settings if setting is not None]
-
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules.settings import Setting
 
 # --- apt.conf(5) -------------------------------------------------------------------------------------
 
@@ -227,66 +200,6 @@ def dnf_bool(setting: Optional[Setting], default: bool) -> bool:
     if word not in (*_DNF_TRUE, *_DNF_FALSE):
         raise FleetopsError(f"'{setting.source}': {setting.path[-1]} is not a truth value")
     return word in _DNF_TRUE
-
-
-# --- systemd's configuration files (systemd.syntax(7)) -----------------------------------------------
-
-
-def systemd_conf(files: Iterable[Tuple[str, str]]) -> List[Setting]:
-    """The settings of (path, text), in the order in which systemd reads the files: paths are (section, name)."""
-    settings: List[Setting] = []
-    for source, text in files:
-        section = ""
-        for line in _continued(text):
-            header = re.match(r"\[(.+)\]\Z", line)
-            name, equals, value = line.partition("=")
-            if header:
-                section = header.group(1)
-            elif equals:
-                settings.append(Setting((section, name.strip()), value.strip(), source, line))
-    return settings
-
-
-def systemd_bool(settings: Iterable[Setting], *path: str) -> Tuple[Optional[bool], Optional[Setting]]:
-    """(truth value, its setting): the last one that is a truth value, since systemd passes over others. None: no such.
-
-    The words are those of systemd.syntax(7), whose case does not matter.
-    """
-    words = {
-        **dict.fromkeys(("1", "yes", "y", "true", "t", "on"), True),
-        **dict.fromkeys(("0", "no", "n", "false", "f", "off"), False),
-    }
-    found = [(words.get(one.value.lower()), one) for one in settings if one.path == path]
-    return next(((value, one) for value, one in reversed(found) if value is not None), (None, None))
-
-
-def drop_ins(directories: Sequence[str], listings: Sequence[Sequence[str]]) -> List[str]:
-    """Paths of drop-ins in the order in which systemd reads them. *directories* and their names, most important first.
-
-    By name across all directories; of one name, the most important directory's file alone counts.
-    """
-    chosen: Dict[str, str] = {}
-    for directory, names in zip(directories, listings):
-        for name in names:
-            if name.endswith(".conf") and not name.startswith("."):
-                chosen.setdefault(name, f"{directory}/{name}")
-    return [chosen[name] for name in sorted(chosen)]
-
-
-def _continued(text: str) -> Iterator[str]:
-    """Lines without comments, those joined that a backslash continues; comments between them do not end them."""
-    pending = ""
-    for raw in text.split("\n"):
-        line = raw.strip()
-        if line.startswith(("#", ";")):
-            continue
-        if line.endswith("\\"):
-            pending += line[:-1] + " "
-            continue
-        yield (pending + line).strip()
-        pending = ""
-    if pending:
-        yield pending.strip()
 
 
 # --- kured -------------------------------------------------------------------------------------------

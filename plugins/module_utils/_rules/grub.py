@@ -20,6 +20,13 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._rules.grubscript 
     Statement,
 )
 
+# include/grub/lib/envblk.h, as grub-editenv makes it.
+ENVIRONMENT_BYTES = 1024
+# Written through the blocks of a file that is there (GRUB manual, "Environment block"); ext4 and ext3 are GRUB's ext2.
+WRITABLE = frozenset({"ext2", "ext3", "ext4", "xfs", "vfat"})
+# util/grub.d/00_header.in has this list under the names of GRUB's own drivers.
+NEVER_WRITABLE = frozenset({"btrfs", "zfs", "squashfs", "romfs"})
+
 
 class BootEntry(TypedDict):
     """A menu entry that boots a Linux kernel, or anything else (``release`` null). ``id`` is a path ``a>b``."""

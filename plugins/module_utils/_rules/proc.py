@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, List, Optional, Pattern, Sequence
+from typing import Dict, List, NamedTuple, Optional, Pattern, Sequence
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 
@@ -68,6 +68,35 @@ def cpu_vendor(cpuinfo: str) -> Optional[str]:
     if arm:
         return _ARM_IMPLEMENTERS.get(int(arm.group(1), 16), arm.group(1))
     return None
+
+
+class Mounted(NamedTuple):
+    """A file system: its type, and the device as ``major:minor``."""
+
+    kind: str
+    device: str
+
+
+def mount_of(path: str, mountinfo: str) -> Optional[Mounted]:
+    """What a path without links lies on (proc(5), /proc/pid/mountinfo): of several on one place, the last."""
+    best, found = "", None
+    for line in mountinfo.split("\n"):
+        left, _dash, right = line.partition(" - ")
+        fields, kind = left.split(" "), right.partition(" ")[0]
+        where = (
+            re.sub(r"\\([0-7]{3})", lambda code: chr(int(code.group(1), 8)), fields[4])
+            if len(fields) > 4
+            else ""
+        )
+        if kind and (path == where or path.startswith(where.rstrip("/") + "/")) and len(where) >= len(best):
+            best, found = where, Mounted(kind, fields[2])
+    return found
+
+
+def microcode(cpuinfo: str) -> Optional[str]:
+    """The revision of the first processor's microcode, ``0xb000040``; None where ``/proc/cpuinfo`` tells none."""
+    found = re.search(r"^microcode[ \t]*:[ \t]*(0x[0-9a-f]{1,16})$", cpuinfo, re.MULTILINE)
+    return found.group(1) if found else None
 
 
 def file_systems(mounts: str, known: str) -> List[str]:

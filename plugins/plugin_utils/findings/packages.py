@@ -15,6 +15,7 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
     Finding,
     InstalledKernel,
     KernelFacts,
+    Pin,
 )
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import readings
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings.case import (
@@ -60,14 +61,36 @@ def packages_held(case: Case) -> list[Finding]:
     packages = kernel["packages"] if kernel else None
     if not kernel or kernel["container"] or packages is None:
         return [no_answer(*name, MEDIUM, kernel, "packages")]
-    held = packages["held"]
-    if not held:
+    held, pins = packages["held"], [pin for pin in packages["pins"] or [] if _holds(pin)]
+    if not held and packages["pins"] is None:
+        return [no_answer(*name, MEDIUM, kernel, "packages.pins")]
+    if not held and not pins:
         return [finding(*name, "ok", MEDIUM, "no package of a kernel is held", [])]
+    pinned: list[Evidence] = [
+        {
+            "source": pin["source"],
+            "text": f"Package: {pin['packages']}, Pin: {pin['pin']}, Pin-Priority: {pin['priority']}",
+        }
+        for pin in pins
+    ]
+    names, files = ([pin[part] for pin in pins] for part in ("packages", "source"))
+    by_pin = f"a pin keeps versions of {listed(sorted({*names}))} away ({listed(sorted({*files}))})"
+    if not held:
+        return [finding(*name, "affected", MEDIUM, by_pin, pinned)]
     release_by = _RELEASE_BY.get((kernel["distro"]["family"] if kernel["distro"] else None) or "")
     reason = f"{listed(held)} {'is' if len(held) == 1 else 'are'} held: no update changes what is held"
     reason += f" ({release_by} lets it go)" if release_by else ""
+    reason += f"; {by_pin}" if pins else ""
     evidence: list[Evidence] = [{"source": readings.asked(kernel), "text": f"held: {one}"} for one in held]
-    return [finding(*name, "affected", MEDIUM, reason, evidence)]
+    return [finding(*name, "affected", MEDIUM, reason, evidence + pinned)]
+
+
+def _holds(pin: Pin) -> bool:
+    """Does a pin keep versions away? A negative priority: they are never installed; one version: no other is.
+
+    Any other only says from where they come (apt_preferences(5)).
+    """
+    return pin["priority"] is not None and (pin["priority"] < 0 or pin["pin"].startswith("version"))
 
 
 def packages_broken(case: Case) -> list[Finding]:

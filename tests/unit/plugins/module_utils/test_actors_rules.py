@@ -15,16 +15,17 @@ from hypothesis import strategies as st
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import actors as rules
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules.settings import Setting, last, shown
 
 Known = dict[str, list[str]]
 
 
-def conf(text: str) -> list[rules.Setting]:
+def conf(text: str) -> list[Setting]:
     return rules.apt_conf([("/x", text)])
 
 
-def value(found: Sequence[rules.Setting], name: str) -> str | None:
-    setting = rules.last(found, *name.lower().split("::"))
+def value(found: Sequence[Setting], name: str) -> str | None:
+    setting = last(found, *name.lower().split("::"))
     return None if setting is None else setting.value
 
 
@@ -71,7 +72,7 @@ def test_lists_and_lines() -> None:
         (("a", ""), "w", "/a"),
         (("b",), "1", "/b"),
     ]
-    assert rules.shown(rules.last(found, "b"), None) == [{"source": "/b", "text": 'B "1";'}]
+    assert shown(last(found, "b"), None) == [{"source": "/b", "text": 'B "1";'}]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_what_is_no_apt_conf(text: str, says: str) -> None:
     ],
 )
 def test_truth_values_of_apt(word: str, wanted: bool | None) -> None:
-    setting = rules.Setting(("a",), word, "", "")
+    setting = Setting(("a",), word, "", "")
     assert [rules.apt_bool(setting, default) for default in (True, False)] == (
         [True, False] if wanted is None else [wanted, wanted]
     )
@@ -138,7 +139,7 @@ def dumped(*arguments: str, env: dict[str, str] | None = None) -> Known | None:
     return found
 
 
-def known(found: Sequence[rules.Setting]) -> Known:
+def known(found: Sequence[Setting]) -> Known:
     said: Known = {}
     for setting in found:
         name = "::".join(setting.path)

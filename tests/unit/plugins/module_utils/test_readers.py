@@ -229,7 +229,7 @@ def test_the_clean_machine() -> None:
     assert facts["cmdline"] is not None
     assert facts["cmdline"]["tokens"][0] == f"BOOT_IMAGE=/boot/vmlinuz-{RUNNING}"
     assert facts["taint"] == {"value": 0, "names": []}
-    assert (facts["oops_count"], facts["warn_count"]) == (0, 0)
+    assert facts["fault_counts"] == {"oops": 0, "warn": 0}
     assert facts["panic_sysctls"]["kernel.panic"] == 0
     assert facts["watchdogs"] == []
     assert facts["memory_bytes"] == 1 << 30
@@ -414,11 +414,9 @@ def test_os_release_in_its_second_place(machine: Machine) -> None:
     assert facts["distro"]["id"] == "debian"
 
 
-def test_counters_that_a_kernel_has_not_are_unknown(machine: Machine) -> None:
+def test_counters_that_a_kernel_has_not_are_left_out(machine: Machine) -> None:
     facts = kernel.read(machine(CLEAN, {"/sys/kernel/oops_count": None}))
-    assert facts["oops_count"] is None
-    assert facts["unknown"]["oops_count"] == "this kernel has no '/sys/kernel/oops_count'"
-    assert facts["warn_count"] == 0
+    assert facts["fault_counts"] == {"warn": 0}
 
 
 def test_a_sysctl_that_a_kernel_has_not_is_left_out(machine: Machine) -> None:

@@ -292,7 +292,7 @@ LOSABLE = [
             "release version architecture flavour distro container package installed next_boot cmdline taint"
         ).split()
     ),
-    *(f"kernel.{name}" for name in "boot_id uptime oops_count warn_count watchdogs memory_bytes".split()),
+    *(f"kernel.{name}" for name in "boot_id uptime fault_counts watchdogs memory_bytes".split()),
     "kernel.panic",
     *(f"kdump.{name}" for name in ("implementation", "service", "target", "dumps")),
     *(f"kdump.reservation.{name}" for name in ("bytes", "low_bytes", "high_bytes")),

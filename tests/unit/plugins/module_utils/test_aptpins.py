@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pins of apt that name kernels."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import aptpins
+
+PACKAGES, SOURCES = {"linux-image-6.1.0-47-amd64", "kdump-tools"}, {"linux-signed-amd64"}
+
+
+def stanza(packages: str, priority: str = "-1") -> str:
+    return f"Package: {packages}\nPin: version *\nPin-Priority: {priority}\n"
+
+
+@pytest.mark.parametrize(
+    ("packages", "named"),
+    [
+        ("linux-image-6.1.0-47-amd64", True),
+        ("linux-image-6.1.0-99-amd64", True),  # not installed, and that is what the pin is for
+        ("linux-*", True),
+        ("bash linux-image-amd64", True),
+        ("kdump-*", True),
+        ("src:linux-signed-amd64", True),
+        ("src:linux", False),  # a source that none of ours is of ...
+        ("src:linux-*", True),
+        ("/^linux-(image|headers)-/", True),
+        ("/^nginx/", False),
+        ("*", False),
+        ("nginx", False),
+    ],
+)
+def test_whether_a_stanza_names_a_kernel(packages: str, named: bool) -> None:
+    assert bool(aptpins.pins([("/p", stanza(packages))], PACKAGES, SOURCES)) is named
+
+
+def test_stanzas() -> None:
+    text = (
+        "# a comment\nExplanation: why\nPackage: linux-image-amd64\n  linux-headers-amd64\nPin: version 6.1.170-3\n"
+        "Pin-Priority: 1001\n\n\nPackage: nginx\nPin: version 1\nPin-Priority: 2\n \n"
+        "package: linux-base\npin-priority: many\n"
+    )
+    assert aptpins.pins([("/p", text)], PACKAGES, SOURCES) == [
+        {
+            "packages": "linux-image-amd64 linux-headers-amd64",
+            "pin": "version 6.1.170-3",
+            "priority": 1001,
+            "source": "/p",
+        },
+        {"packages": "linux-base", "pin": "", "priority": None, "source": "/p"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("kernel", True),
+        ("99kernel.pref", True),
+        ("kernel.bak", False),
+        ("kernel.pref~", False),
+        (".kernel", False),
+    ],
+)
+def test_which_files_apt_reads(name: str, read: bool) -> None:
+    assert aptpins.reads(name) is read
+
+
+@pytest.mark.parametrize("text", ["Pin: version *\nPin-Priority: 1\n", "what is this?\n", stanza("")])
+def test_what_apt_refuses(text: str) -> None:
+    with pytest.raises(FleetopsError, match="'/p' has a record without 'Package:'"):
+        aptpins.pins([("/p", text)], PACKAGES, SOURCES)
