@@ -65,30 +65,38 @@ def kernel_boots_next(facts: Facts, want: str) -> Gate:
     if entry["release"] != want:
         reason = f"boots {entry['release']} next, not {want}: {entry['because']}"
         return _gate(name, False, reason, evidence)
+    return _can_boot(name, facts, want, f"boots {want} next", evidence)
+
+
+def kernel_can_boot(facts: Facts, want: str) -> Gate:
+    """The release *want* is installed, can boot, and has the modules in use; whatever boots next."""
+    return _can_boot("kernel_can_boot", facts, want, f"has {want}", ())
+
+
+def _can_boot(name: str, facts: Facts, want: str, so_far: str, evidence: Sequence[Evidence]) -> Gate:
+    kernel = facts.get("fleetops_kernel") or {}
     if kernel.get("installed") is None:
         return _unread(name, facts, "fleetops_kernel", "installed")
     found = readings.installed(kernel, want)
     if found is None:
         return _gate(
-            name,
-            None,
-            f"boots {want} next, but cannot tell whether it can: it is not among the installed kernels",
+            name, None, f"{so_far}, but cannot tell whether it can boot: it is not among the installed kernels"
         )
     if found["bootable"] is None:
         why = kernel["unknown"].get(f"installed.{want}.bootable") or "no reason given"
-        return _gate(name, None, f"boots {want} next, but cannot tell whether it can ({why})", evidence)
+        return _gate(name, None, f"{so_far}, but cannot tell whether it can boot ({why})", evidence)
     if not found["bootable"]:
         missing = ", ".join(found["missing"]) or "the reader does not say what"
-        return _gate(name, False, f"boots {want} next, but it cannot boot; missing: {missing}", evidence)
+        return _gate(name, False, f"{so_far}, but it cannot boot; missing: {missing}", evidence)
     # What runs has what is in use.
     if want != kernel.get("release") and found["lacks"] != []:
         if found["lacks"] is None:
             why = kernel["unknown"].get(f"installed.{want}.lacks") or "no reason given"
-            words = f"boots {want} next, but cannot tell whether it has the modules in use ({why})"
+            words = f"{so_far}, but cannot tell whether it has the modules in use ({why})"
             return _gate(name, None, words, evidence)
         lacks = ", ".join(found["lacks"])
-        return _gate(name, False, f"boots {want} next, but it lacks modules in use: {lacks}", evidence)
-    return _gate(name, True, f"boots {want} next", evidence)
+        return _gate(name, False, f"{so_far}, but it lacks modules in use: {lacks}", evidence)
+    return _gate(name, True, so_far, evidence)
 
 
 def kdump_armed(facts: Facts) -> Gate:
@@ -161,6 +169,7 @@ GATES: dict[str, Callable[..., Gate]] = {
     for gate in (
         kernel_running,
         kernel_boots_next,
+        kernel_can_boot,
         kdump_armed,
         capture_reboots,
         crashkernel_reserved,

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""After a kernel change that failed: where does the node stand, and what brings it back? Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
+
+# The outcomes of a kernel change that did not end well.
+REFUSED, UNTRIED, FELL_BACK, STRANDED = "refused", "untried", "fell_back", "stranded"
+
+
+class Fallback(TypedDict):
+    """``reboot``: one ordered reboot brings the old kernel back. ``tried``: take back what was for one boot only.
+
+    ``hold``: packages that must not come back by themselves. ``sentence``: the outcome, for a person.
+    """
+
+    outcome: str  # refused | untried | fell_back | stranded
+    reboot: bool
+    tried: bool
+    hold: list[str]
+    sentence: str
+
+
+def kernel_fallback(facts: Any, before: Any, want: Any) -> Fallback:
+    """What is left of a failed change: *facts* as they are now, *before* as they were, *want* from `kernel_target`.
+
+    Raises FleetopsError when the running kernel, or the boot that it runs in, is unknown.
+    """
+    was, target = _kernel(before), want if isinstance(want, Mapping) else {}
+    if not was or not target:
+        return _answer(REFUSED, "refused before anything was changed")
+    now = _kernel(facts)
+    old, new = was.get("release"), target.get("release")
+    for fact in ("release", "boot_id"):
+        if not now.get(fact) or not was.get(fact):
+            why = (now if not now.get(fact) else was).get("unknown", {}).get(fact, "it was not read")
+            raise FleetopsError(f"It cannot be told whether the node fell back: {fact} is unknown ({why})")
+    entry = now.get("next_boot") or {}
+    if now["boot_id"] == was["boot_id"]:
+        pending = entry.get("once") is True or bool(now.get("trial"))
+        return _answer(UNTRIED, f"untried: {old} still runs, and {new} was not booted", tried=pending)
+    hold = [target["package"]] if new != old and target.get("package") else []
+    if now["release"] == old:
+        if new == old:
+            return _answer(STRANDED, f"stranded: {old} runs, and no other version of it is on the disk")
+        words = f"fell_back: {new} was tried, and {old} runs again without anybody's help"
+        return _answer(FELL_BACK, words, tried=True, hold=hold)
+    if now["release"] != new:
+        words = f"stranded: {now['release']} runs, and neither {new}, which was tried, nor {old}, which ran before"
+        return _answer(STRANDED, words, tried=True, hold=hold)
+    if entry.get("release") == old and not entry.get("once"):
+        words = f"fell_back: {new} was tried and did not hold, and one reboot brought {old} back"
+        return _answer(FELL_BACK, words, reboot=True, tried=True, hold=hold)
+    default = (
+        entry.get("release") or f"unknown ({now.get('unknown', {}).get('next_boot', 'it was not read')})"
+    )
+    words = f"stranded: {new} runs and did not hold, and a reboot does not bring {old} back: the default is {default}"
+    return _answer(STRANDED, words)
+
+
+def _answer(
+    outcome: str, sentence: str, reboot: bool = False, tried: bool = False, hold: list[str] | None = None
+) -> Fallback:
+    return {
+        "outcome": outcome,
+        "reboot": reboot,
+        "tried": tried,
+        "hold": hold or [],
+        "sentence": sentence,
+    }
+
+
+def _kernel(facts: Any) -> Mapping[str, Any]:
+    found = facts.get("fleetops_kernel") if isinstance(facts, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
