@@ -204,6 +204,21 @@ class BootEnvironment(TypedDict):
     because: str
 
 
+class BootPin(TypedDict):
+    """Our own file that names the entry that boots from now on, whatever is installed later."""
+
+    path: str
+    entry: str
+    release: str
+
+
+class Trial(TypedDict):
+    """A kernel on trial: a boot of it that nobody confirms in time ends in a reboot."""
+
+    release: str
+    guard_seconds: int
+
+
 class KernelFacts(TypedDict):
     """``ansible_facts.fleetops_kernel``: what runs, what is installed, what boots next."""
 
@@ -231,6 +246,7 @@ class KernelFacts(TypedDict):
     systemd_watchdog: Optional[SystemdWatchdog]
     memory_bytes: Optional[int]
     upstream: Optional[str]  # the upstream version that it was made from, where the kernel says it: 5.15.149
+    virtual: Optional[bool]  # a virtual machine
     microcode: Optional[str]  # its revision, hexadecimal
     cpu_vendor: Optional[str]  # GenuineIntel, AuthenticAMD, ARM, ...
     file_systems: Optional[List[str]]  # types that are mounted and have a device or a server behind them
@@ -245,6 +261,8 @@ class KernelFacts(TypedDict):
     boot_loader: Optional[str]  # grub | grub-bls | systemd-boot
     boot_environment: Optional[BootEnvironment]
     load_kexec: Optional[bool]  # a reboot is a kexec, past the boot loader
+    pinned: Optional[BootPin]  # null and not in `unknown`: there is no such file
+    trial: Optional[Trial]  # the same
     boot_space: Optional[Space]
     reboot_required: Optional[RebootRequired]
     unknown: Dict[str, str]

@@ -340,6 +340,10 @@ ansible_facts:
           description: The revision of the processor's microcode, hexadecimal.
           type: str
           sample: '0xb000040'
+        virtual:
+          description: Whether this is a virtual machine. V(null) on architectures that do not tell.
+          type: bool
+          sample: true
         file_systems:
           description: Types of the mounted file systems that have a device, a server or other data behind them.
           type: list
@@ -480,6 +484,40 @@ ansible_facts:
           description: Whether a reboot starts the next kernel by kexec, past the boot loader.
           type: bool
           sample: false
+        pinned:
+          description:
+            - The file of this collection that names the entry that boots from now on, whatever is installed later, see
+              M(fleetops.kernel.next_boot). V(null) and not in RV(ansible_facts.fleetops_kernel.unknown) when there is
+              none.
+          type: dict
+          contains:
+            path:
+              description: The file.
+              type: str
+              sample: /etc/default/grub.d/zz-fleetops-default.cfg
+            entry:
+              description: The entry, by its id.
+              type: str
+              sample: gnulinux-advanced-3ee2d1b1>gnulinux-6.1.0-47-cloud-amd64-advanced-3ee2d1b1
+            release:
+              description: The kernel that it boots.
+              type: str
+              sample: 6.1.0-47-cloud-amd64
+        trial:
+          description:
+            - The kernel on trial, a boot of which ends in a reboot unless somebody confirms it, see
+              M(fleetops.kernel.next_boot). V(null) and not in RV(ansible_facts.fleetops_kernel.unknown) when there is
+              none.
+          type: dict
+          contains:
+            release:
+              description: The kernel.
+              type: str
+              sample: 6.1.0-56-cloud-amd64
+            guard_seconds:
+              description: Seconds from the start of that boot to the reboot.
+              type: int
+              sample: 600
         boot_space:
           description: The file system that holds C(/boot).
           type: dict

@@ -40,6 +40,8 @@ CURES = frozenset({"crashkernel", "kernel_upgrade"})
 
 GRUB_CFG = "/boot/grub/grub.cfg"
 CMDLINE_DROPIN = "/etc/default/grub.d/zz-fleetops.cfg"
+# Names the entry that boots from now on; sourced after what cloud images bring (50-cloudimg-settings.cfg).
+DEFAULT_DROPIN = "/etc/default/grub.d/zz-fleetops-default.cfg"
 KDUMP_DEFAULTS = "/etc/default/kdump-tools"
 KDUMP_APPEND_KEY = "KDUMP_CMDLINE_APPEND"
 KDUMP_CONFIG = "/usr/sbin/kdump-config"
@@ -101,6 +103,11 @@ def to_install(release: str, beside: Sequence[str] = ()) -> List[str]:
     major = int((re.match(r"\d{1,9}", release) or ["0"])[0])
     more = beside if major < _WITHOUT_EXTRA else [name for name in beside if name != _EXTRA]
     return [kernel_package(release), *(f"{name}-{release}" for name in more)]
+
+
+def to_remove(release: str, beside: Sequence[str] = ()) -> List[str]:
+    """All that belongs to a release alone: what depends on its image goes with that, but what that needs does not."""
+    return [*to_install(release, beside), f"linux-modules-{release}"]
 
 
 def beside(packages: Sequence[Package]) -> Dict[str, List[str]]:

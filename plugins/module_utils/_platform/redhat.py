@@ -40,6 +40,8 @@ RELEASE = "/proc/sys/kernel/osrelease"
 # Where grub2-mkconfig writes: RHEL 8 keeps it on the EFI system partition, to which the link leads.
 GRUB_CFG, GRUB_CFG_EFI = "/boot/grub2/grub.cfg", "/etc/grub2-efi.cfg"
 GRUBENV = "/boot/grub2/grubenv"
+# What boots from now on is kept in GRUB's environment here: no file of ours names it.
+DEFAULT_DROPIN = ""
 VERSIONLOCKS = ("/etc/dnf/plugins/versionlock.list", "/etc/yum/pluginconf.d/versionlock.list")
 VERSIONLOCK_DNF5 = "/etc/dnf/versionlock.toml"
 VERSIONLOCK_CONF = "/etc/dnf/plugins/versionlock.conf"
@@ -75,6 +77,11 @@ def kernel_package(release: str) -> str:
 def to_install(release: str, _beside: Sequence[str] = ()) -> List[str]:
     """What is to be installed for a release: the image, and the modules that it comes with."""
     return rpm.with_modules(release)
+
+
+def to_remove(release: str, beside: Sequence[str] = ()) -> List[str]:
+    """All that belongs to a release alone."""
+    return to_install(release, beside)
 
 
 def beside(_packages: Sequence[Package]) -> Dict[str, List[str]]:

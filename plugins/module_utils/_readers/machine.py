@@ -51,6 +51,13 @@ def _microcode(shared: Shared) -> str:
     return found
 
 
+def _virtual(shared: Shared) -> bool:
+    found = proc.hypervisor(_cpuinfo(shared))
+    if found is None:
+        raise Unreadable(f"'{CPUINFO}' has no flags that would tell")
+    return found
+
+
 def _cpu_vendor(shared: Shared) -> str:
     found = proc.cpu_vendor(_cpuinfo(shared))
     if found is None:
@@ -92,6 +99,7 @@ FACTS: Facts = {
     "memory_bytes": _memory,
     "cpu_vendor": _cpu_vendor,
     "microcode": _microcode,
+    "virtual": _virtual,
     "file_systems": _file_systems,
     "drivers": _drivers,
     "iommu": _iommu,

@@ -93,6 +93,12 @@ def mount_of(path: str, mountinfo: str) -> Optional[Mounted]:
     return found
 
 
+def hypervisor(cpuinfo: str) -> Optional[bool]:
+    """Does a hypervisor run this processor? None where ``/proc/cpuinfo`` has no such flag (all but x86)."""
+    flags = re.search(r"^flags[ \t]*:(.*)$", cpuinfo, re.MULTILINE)
+    return "hypervisor" in flags.group(1).split() if flags else None
+
+
 def microcode(cpuinfo: str) -> Optional[str]:
     """The revision of the first processor's microcode, ``0xb000040``; None where ``/proc/cpuinfo`` tells none."""
     found = re.search(r"^microcode[ \t]*:[ \t]*(0x[0-9a-f]{1,16})$", cpuinfo, re.MULTILINE)

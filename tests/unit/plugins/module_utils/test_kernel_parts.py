@@ -31,7 +31,7 @@ Version: {version}
 DPKG_STATUS = STATUS.format(release=RUNNING, version="6.1.170-3") + STATUS.format(
     release=NEXT, version="6.1.192-2"
 )
-CPUS = "processor\t: 0\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmicrocode\t: 0xb000040\n"
+CPUS = "processor\t: 0\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmicrocode\t: 0xb000040\nflags\t\t: fpu hypervisor\n"
 ARM_CPU = "processor\t: 0\nBogoMIPS\t: 50.00\nCPU implementer\t: {}\nCPU architecture: 8\n"
 POWER_CPU = "processor\t: 0\ncpu\t\t: POWER9, altivec supported\n"
 MOUNTS = (
@@ -404,6 +404,8 @@ ENVIRONMENTS: list[tuple[Files, dict[str, Any], dict[str, Any]]] = [
             "/proc/config.gz",
         ),
         ("microcode", {}, {}, "0xb000040"),
+        ("virtual", {}, {}, True),
+        ("virtual", {"/proc/cpuinfo": CPUS.replace(" hypervisor", "")}, {}, False),
         ("load_kexec", {}, {}, False),
         ("load_kexec", {"/etc/default/kexec": "LOAD_KEXEC=true\nUSE_GRUB_CONFIG=false\n"}, {}, True),
         (
@@ -491,6 +493,7 @@ def test_a_part_of_a_fact_that_cannot_be_told(
         ("flavour", {"/proc/sys/kernel/osrelease": "5.14.0-570.33.1.el9_6.x86_64\n"}, {}, "plain kernel"),
         ("cpu_vendor", {"/proc/cpuinfo": POWER_CPU}, {}, "names no vendor"),
         ("microcode", {"/proc/cpuinfo": POWER_CPU}, {}, "names no microcode"),
+        ("virtual", {"/proc/cpuinfo": POWER_CPU}, {}, "has no flags"),
         ("load_kexec", {"/etc/default/kexec": "LOAD_KEXEC=$(x)\n"}, {}, "worked out by the shell"),
         (
             "config_file",
