@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 
 # The outcomes of a kernel change that did not end well.
-REFUSED, UNTRIED, FELL_BACK, STRANDED = "refused", "untried", "fell_back", "stranded"
+REFUSED, UNTRIED, FELL_BACK, KEPT, STRANDED = "refused", "untried", "fell_back", "kept", "stranded"
 
 
 class Fallback(TypedDict):
@@ -19,7 +19,7 @@ class Fallback(TypedDict):
     ``hold``: packages that must not come back by themselves. ``sentence``: the outcome, for a person.
     """
 
-    outcome: str  # refused | untried | fell_back | stranded
+    outcome: str  # refused | untried | fell_back | kept | stranded
     reboot: bool
     tried: bool
     hold: list[str]
@@ -56,6 +56,8 @@ def kernel_fallback(facts: Any, before: Any, want: Any) -> Fallback:
     if entry.get("release") == old and not entry.get("once"):
         words = f"fell_back: {new} was tried and did not hold, and one reboot brought {old} back"
         return _answer(FELL_BACK, words, reboot=True, tried=True, hold=hold)
+    if entry.get("release") == new:
+        return _answer(KEPT, f"kept: {new} runs and is the default; the entry point rollback goes back to {old}")
     default = (
         entry.get("release") or f"unknown ({now.get('unknown', {}).get('next_boot', 'it was not read')})"
     )

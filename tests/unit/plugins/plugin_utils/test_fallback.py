@@ -35,7 +35,8 @@ BEFORE = facts(OLD, "a")
         (facts(OLD, "b"), "fell_back", False, True, [WANT["package"]], f"{OLD} runs again without"),
         (facts(NEW, "b"), "fell_back", True, True, [WANT["package"]], f"one reboot brought {OLD} back"),
         # A default that was changed at once: another reboot is no way back, and is not ordered.
-        (facts(NEW, "b", NEW), "stranded", False, False, [], f"the default is {NEW}"),
+        (facts(NEW, "b", NEW), "kept", False, False, [], f"rollback goes back to {OLD}"),
+        (facts(NEW, "b", "6.1.0-1-amd64"), "stranded", False, False, [], "the default is 6.1.0-1-amd64"),
         (
             facts(NEW, "b", next_boot=None),
             "stranded",
