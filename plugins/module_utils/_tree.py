@@ -147,6 +147,8 @@ class Tree:
             raise Unreadable(f"This is not a live machine, and '{' '.join(argv)}' {self._lacks}")
         if outcome.get("missing"):
             raise Missing(f"The command '{argv[0]}' does not exist on this node", argv=list(argv))
+        if not {"rc", "stdout", "stderr"}.issubset(outcome):
+            raise Unreadable(f"What '{' '.join(argv)}' said was captured only in part")
         return outcome["rc"], outcome["stdout"], outcome["stderr"]
 
     # --- where it lies -----------------------------------------------------------------------------

@@ -45,6 +45,9 @@ def manifest(text: str) -> Manifest:
                 commands[command["exec"]] = Command(command["filepath"], int(command["return_code"]))
             for copied in plugin["files"]:
                 name = str(copied["specification"])
+                # A relative one, and the root itself, are no directory that a plugin copies.
+                if not re.match(r"/[^/]", name):
+                    continue
                 if copied["files_copied"] and not plugin["timeout_hit"] and not re.search(r"[*?\[]", name):
                     whole.add(name.rstrip("/"))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):

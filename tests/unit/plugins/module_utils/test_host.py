@@ -516,3 +516,10 @@ def test_remove_takes_the_link_and_not_what_it_points_to(tmp_path: Path) -> None
     host.remove("/link")
     host.remove("/link")  # not there any more: fine
     assert os.listdir(tmp_path) == ["real"]
+
+
+@pytest.mark.parametrize("noted", [{"rc": 0}, {"stdout": "x", "stderr": ""}, {}])
+def test_a_command_that_was_noted_in_part_is_unreadable(tmp_path: Path, noted: dict[str, object]) -> None:
+    (tmp_path / CAPTURE_FILE).write_text(json.dumps({"commands": {"true": noted}}))
+    with pytest.raises(Unreadable, match="'true' said was captured only in part"):
+        Host(str(tmp_path)).run(["true"])

@@ -128,6 +128,15 @@ def test_every_capture_of_ours_is_what_a_capture_notes() -> None:
         assert Host(str(path.parent)).kind == _host.CAPTURED
 
 
+@pytest.mark.parametrize("name", ["etc/default", "/", "//", ""])
+def test_a_manifest_that_copied_no_place_proves_nothing(name: str) -> None:
+    copied = {"specification": name, "files_copied": ["x"]}
+    plugin = {"commands": [], "files": [copied], "timeout_hit": False}
+    text = json.dumps({"components": {"report": {"plugins": {"x": plugin}}}})
+    assert rules.manifest(text).whole == []
+    assert rules.manifest(text.replace(f'"{name}"', '"/etc/default"')).whole == ["/etc/default"]
+
+
 def test_a_manifest_without_end_proves_nothing() -> None:
     assert rules.manifest('{"components": ' * 100_000) == rules.Manifest({}, [])
 
