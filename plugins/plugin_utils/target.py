@@ -4,52 +4,142 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from types import ModuleType
+from typing import Any, NamedTuple, TypedDict
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _platform
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import crashkernel
-from ansible_collections.fleetops.kernel.plugins.plugin_utils import readings
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kernel as rules
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import good, matching, readings, versions
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
 
 # dpkg's status words of a package that is there in full: wanted (i) or held (h), and installed (i).
 INSTALLED = ("ii", "hi")
+NAMES = (
+    "kernel_upgrade_release",
+    "kernel_upgrade_package",
+    "kernel_upgrade_minimum",
+    "kernel_upgrade_first_good",
+)
+MOST_NAMES = 5
+# Ubuntu's meta packages count as their kernel does: 5.15.0.112.110 leads to 5.15.0-112.
+_UBUNTU_META = re.compile(r"(\d+\.\d+\.\d+)\.(\d+)\.\d+(?:~\S+)?\Z")
+# No distribution builds one release so often.
+_LAST_UPLOAD = 999999
+# From here on, Ubuntu's image brings the modules of ZFS itself.
+_WITH_ZFS = 7
 
 
-def kernel_target(facts: Mapping[str, Any], release: str = "", package: str = "") -> dict[str, Any]:
-    """``{release, package, packages, installed, package_manager}`` of the kernel that one of the two names asks for.
+class Target(TypedDict):
+    """``packages``: what is still to be installed: its ``package``, what the running kernel has beside its own, metas.
 
-    ``packages``: what is to be installed for it: its ``package``, and what the running kernel has beside its own.
-
-    ``installed``: all of it is there in full. Raises FleetopsError when its package is, and yet cannot boot.
+    ``version``: of its package, null where nobody said. ``installed``: all of it is there in full. ``because``:
+    sentences on what was chosen, and what was left out.
     """
-    kernel = _part(facts, "fleetops_kernel")
-    release = release_wanted(kernel, release, package)
+
+    release: str
+    package: str
+    version: str | None
+    packages: list[str]
+    metas: list[str]
+    installed: bool
+    package_manager: str
+    because: list[str]
+
+
+class _Offer(NamedTuple):
+    """A kernel that is on the disk or in the archive."""
+
+    release: str
+    version: str | None
+
+
+def kernel_target(
+    facts: Mapping[str, Any],
+    release: str = "",
+    package: str = "",
+    minimum: str = "",
+    first_good: bool = False,
+    available: Sequence[Mapping[str, Any]] = (),
+    advisories: Sequence[Advisory] = (),
+    policy: str = good.NEWEST,
+) -> Target:
+    """The kernel that exactly one of the four asks for: *release*, *package*, *minimum* (this or newer), *first_good*.
+
+    *available*: ``{name, version}`` of what the archive has. Raises FleetopsError when there is no such kernel, and
+    when its package is there in full, and yet cannot boot.
+    """
+    kernel = part(facts, "fleetops_kernel")
+    given = (release, package, minimum, truth(NAMES[3], first_good))
+    if sum(map(bool, given)) != 1:
+        said = ", ".join(f"{name}: '{value}'" for name, value in zip(NAMES, given, strict=True) if value)
+        raise FleetopsError(
+            f"Name the kernel by exactly one of {', '.join(NAMES[:-1])} and {NAMES[-1]}: got {said or 'none of them'}"
+        )
     platform = _platform.select(kernel.get("distro"))
     if platform is None:
         raise FleetopsError(f"Kernels cannot be installed on this distribution yet: {_name(kernel)}")
-    package = platform.kernel_package(release)
     if kernel.get("installed") is None:
         raise FleetopsError(
             f"The installed kernels are unknown: {kernel.get('unknown', {}).get('installed')}"
         )
+    because: list[str] = []
+    if minimum:
+        release, because = _at_least(kernel, platform, minimum, available, advisories)
+    elif given[3]:
+        release, because = _first_good(kernel, platform, available, advisories, policy)
+    else:
+        release = release_wanted(kernel, release, package)
+    return _target(kernel, platform, release, available, because)
+
+
+def _target(
+    kernel: Any,
+    platform: ModuleType,
+    release: str,
+    available: Sequence[Mapping[str, Any]],
+    because: list[str],
+) -> Target:
+    package = platform.kernel_package(release)
     found = readings.installed(kernel, release)
-    whole = bool(found and found["package"] and found["package"]["status"].strip() in INSTALLED)
+    disk = found["package"] if found else None
+    whole = bool(disk and disk["status"].strip() in INSTALLED)
     if found and whole and found["bootable"] is False:
         # The package manager would do nothing for a package that is there in full.
         raise FleetopsError(
             f"{package} is installed, but cannot boot; missing: {', '.join(found['missing'])}. Install it again first"
         )
-    packages = platform.to_install(release, _beside(kernel, kernel.get("release")))
+    packages = [
+        *platform.to_install(release, _beside(kernel, kernel.get("release"))),
+        *_vendors(kernel, platform, release),
+    ]
+    offered = _newest(kernel, [offer for offer in _offers(platform, available) if offer.release == release])
+    version = disk["version"] if disk and whole else offered
     if found and whole:
-        there = platform.to_install(release, _beside(kernel, release))
+        there = [*platform.to_install(release, _beside(kernel, release))]
+        there += [_vendor_package(one, release) for one in found.get("prebuilt") or []]
+        if disk and offered and _is_newer(kernel, offered, disk["version"]):
+            because = [
+                *because,
+                f"{package} is installed in version {disk['version']}, and {offered} is to be had",
+            ]
+            there.remove(package)
+            version = offered
         packages = [name for name in packages if name not in there]
+    metas, words = _metas(kernel, release, version, available)
+    packages += [name for name in metas if name not in packages]
     return {
         "release": release,
         "package": package,
+        "version": version,
         "packages": packages,
+        "metas": metas,
         "installed": whole and not packages,
         "package_manager": platform.PACKAGE_MANAGER,
+        "because": [*because, *words],
     }
 
 
@@ -60,6 +150,283 @@ def _beside(kernel: Mapping[str, Any], release: str | None) -> Sequence[str]:
         why = readings.why(kernel, f"installed.{release}.beside")
         raise FleetopsError(f"What is installed beside the image of {release} is unknown: {why}")
     return (found["beside"] or []) if found else []
+
+
+def _vendors(kernel: Mapping[str, Any], platform: ModuleType, release: str) -> list[str]:
+    """The packages with the modules of vendors that one brings to the running kernel (Ubuntu)."""
+    runs = readings.installed(kernel, kernel.get("release"))
+    if platform.FAMILY != "debian" or runs is None or release == kernel.get("release"):
+        return []
+    brought = "zfs" if int((re.match(r"\d{1,9}", release) or ["0"])[0]) >= _WITH_ZFS else ""
+    return [_vendor_package(one, release) for one in runs.get("prebuilt") or [] if one != brought]
+
+
+def _vendor_package(vendor: str, release: str) -> str:
+    return f"linux-modules-{vendor}-{release}"
+
+
+# --- meta packages -----------------------------------------------------------------------------------
+
+
+def _metas(
+    kernel: Mapping[str, Any], release: str, version: str | None, available: Sequence[Mapping[str, Any]]
+) -> tuple[list[str], list[str]]:
+    """(the meta packages that lead to the target as soon as they are upgraded; sentences on those that do not).
+
+    Those are the installed ones of its flavour and series. One that leads past the target would bring another kernel.
+    """
+    packages, wanted = kernel.get("packages"), rules.parse_release(release)
+    if packages is None:
+        why = readings.why(kernel, "packages")
+        return [], [f"meta packages are left as they are: which are installed is unknown ({why})"]
+    metas, words = [], []
+    for meta in packages["metas"]:
+        tracked = rules.parse_release(meta["tracks"] or "")
+        alike = wanted and tracked and (wanted.flavour, wanted.series) == (tracked.flavour, tracked.series)
+        if not alike or meta["tracks"] == release:
+            continue
+        offers = [one for one in available if one.get("name") == meta["name"] and one.get("version")]
+        newest = _newest(kernel, [_Offer("", str(one["version"])) for one in offers])
+        if newest is None:
+            words.append(f"{meta['name']} is left as it is: which version of it is to be had is unknown")
+        elif _leads_to(newest, release, version, offers):
+            metas.append(meta["name"])
+        else:
+            words.append(f"{meta['name']} is left as it is: its version {newest} does not lead to {release}")
+    return metas, words
+
+
+def _leads_to(meta: str, release: str, version: str | None, offers: Sequence[Mapping[str, Any]]) -> bool:
+    """By what the archive says, else by its version: Ubuntu counts it with the kernel, Debian gives it the kernel's."""
+    told = next((one["tracks"] for one in offers if one.get("version") == meta and one.get("tracks")), None)
+    if told:
+        return bool(told == release)
+    counted, parsed = _UBUNTU_META.match(meta), rules.parse_release(release)
+    if counted and parsed and parsed.scheme == "ubuntu":
+        return (parsed.upstream, parsed.abi) == counted.groups()
+    return version is not None and meta == version
+
+
+# --- of several kernels ------------------------------------------------------------------------------
+
+
+def advisories_on(
+    kernel: Any, advisories: Sequence[Advisory], release: str, version: str | None
+) -> tuple[list[Advisory], list[tuple[Advisory, str]]]:
+    """(the advisories that name a kernel on this node, those that may, each with why that cannot be told).
+
+    An advisory of which no source tells whether it speaks of this version is neither.
+    """
+    subject, node = matching.subject_of(kernel), matching.traits_of(kernel)
+    disk = readings.installed(kernel, release)
+    package = disk["package"] if disk else None
+    if version is None and package:
+        version = package["version"]
+    # A kernel of another series may be made from another source: linux-hwe-6.8.
+    source = subject["source"] if rules.series(release) == rules.series(subject["release"] or "") else None
+    if package and package["source"]:
+        source = matching.source_of(package["source"])
+    its: matching.Subject = {
+        **subject,
+        "release": release,
+        "version": version,
+        "source": source,
+        "flavour": matching.flavour_of(release),
+    }
+    bad: list[Advisory] = []
+    doubtful: list[tuple[Advisory, str]] = []
+    for advisory in advisories:
+        answers = [
+            matching.judge(advisory, {**its, "version": one}, node)
+            for one in ([version] if version else _uploads(release))
+        ]
+        vouched = any(
+            matching.release_of(one) == release and matching.fits(one, its) for one in advisory["good"]
+        )
+        # What no source tells, nobody can find out either.
+        answers = [one for one in answers if not one.unsourced]
+        said = {answer.status for answer in answers}
+        if said == {matching.AFFECTED}:
+            bad.append(advisory)
+        elif said & {matching.AFFECTED, matching.UNKNOWN} and not vouched:
+            doubtful.append((advisory, answers[0].doubt or _doubt(its)))
+    return bad, doubtful
+
+
+def _uploads(release: str) -> Sequence[str | None]:
+    """The first and the last version that a release can have, where it tells that: Ubuntu's and rpm's do."""
+    parsed = rules.parse_release(release)
+    if parsed is None or parsed.scheme not in ("ubuntu", "rpm"):
+        return [None]
+    base = f"{parsed.upstream}-{parsed.abi}"
+    return [f"{base}.0", f"{base}.{_LAST_UPLOAD}"] if parsed.scheme == "ubuntu" else [base]
+
+
+def _doubt(subject: matching.Subject) -> str:
+    missing = [name for name in ("distro", "source", "version") if not subject[name]]
+    return f"its {' and its '.join(missing)} is not known" if missing else "what it is made from is not known"
+
+
+def _at_least(
+    kernel: Any,
+    platform: ModuleType,
+    minimum: Any,
+    available: Sequence[Mapping[str, Any]],
+    advisories: Sequence[Advisory],
+) -> tuple[str, list[str]]:
+    """The newest kernel from *minimum* on that no advisory names, with why. Without a flavour: the running one's."""
+    if not isinstance(minimum, str):
+        raise FleetopsError(f"{NAMES[2]} is '{minimum}': expected a text such as '{kernel.get('release')}'")
+    running = _running(kernel)
+    least = minimum if rules.parse_release(minimum) else f"{minimum}-{matching.flavour_of(running)}"
+    _check_kind(running, least, minimum)
+    offers = [
+        one
+        for one in _of_a_kind(kernel, platform, available)
+        if one.release == least or versions.newer_kernel_than(one.release, least)
+    ]
+    if not offers:
+        raise FleetopsError(
+            f"No kernel from {least} on is installed or available: {NAMES[2]} is '{minimum}', and of the kind of "
+            f"{running} there is {_some(_of_a_kind(kernel, platform, available))}"
+        )
+    chosen, named = _clean(kernel, offers, advisories, newest=True)
+    if chosen is None:
+        raise FleetopsError(f"Every kernel from {least} on is named by an advisory: {'; '.join(named)}")
+    return chosen.release, [f"{_said(chosen)} is the newest from {least} on that no advisory names", *named]
+
+
+def _first_good(
+    kernel: Any,
+    platform: ModuleType,
+    available: Sequence[Mapping[str, Any]],
+    advisories: Sequence[Advisory],
+    policy: str,
+) -> tuple[str, list[str]]:
+    """What the advisories lead to, as far as it is to be had; else the first that is to be had and that none names."""
+    weighed = good.weigh(kernel, advisories, policy)
+    offers = _of_a_kind(kernel, platform, available)
+    if available:
+        there = {kernel.get("release"), *(one.release for one in offers)}
+        weighed = good.narrow(
+            weighed,
+            lambda release: None if release in there else "it is neither installed nor in the archive",
+        )
+    because = good.because(weighed)
+    if weighed.chosen:
+        return weighed.chosen.release, because
+    running = _running(kernel)
+    newer = [one for one in offers if versions.newer_kernel_than(one.release, running)]
+    chosen, named = _clean(kernel, newer, advisories, newest=good.policy_of(policy) == good.NEWEST)
+    if chosen is None:
+        raise FleetopsError(
+            f"No kernel of the kind of {running} is known to be good: {'; '.join([*because, *named])}"
+        )
+    return chosen.release, [*because, f"{_said(chosen)} is to be had, and no advisory names it"]
+
+
+def _clean(
+    kernel: Any, offers: Sequence[_Offer], advisories: Sequence[Advisory], newest: bool
+) -> tuple[_Offer | None, list[str]]:
+    """(the newest, or the oldest, that no advisory names; a clause for each that one names or may name)"""
+    said = {one: advisories_on(kernel, advisories, one.release, one.version) for one in offers}
+    named = [
+        f"not {_said(one)}: {', '.join(advisory['id'] for advisory in bad)} names it"
+        for one, (bad, _doubtful) in said.items()
+        if bad
+    ]
+    doubted = [
+        f"not {_said(one)}: whether {advisory['id']} names it cannot be told ({why})"
+        for one, (bad, doubtful) in said.items()
+        if not bad
+        for advisory, why in doubtful[:1]
+    ]
+    pool = [one for one, (bad, doubtful) in said.items() if not bad and not doubtful]
+    return (pool[-1] if newest else pool[0]) if pool else None, named + doubted
+
+
+def _of_a_kind(kernel: Any, platform: ModuleType, available: Sequence[Mapping[str, Any]]) -> list[_Offer]:
+    """The kernels of the running one's kind, installed or in the archive, oldest first; of each the newest version."""
+    running = _running(kernel)
+    offers = list(_offers(platform, available))
+    for one in kernel["installed"]:
+        package = one["package"]
+        if one["bootable"] is not False and package and package["status"].strip() in INSTALLED:
+            offers.append(_Offer(one["release"], package["version"]))
+    found = {
+        one.release
+        for one in offers
+        if rules.parse_release(one.release) and _incomparable(running, one.release) is None
+    }
+    return [
+        _Offer(release, _newest(kernel, [one for one in offers if one.release == release]))
+        for release in versions.kernel_sort(sorted(found))
+    ]
+
+
+def _offers(platform: ModuleType, available: Any) -> Iterator[_Offer]:
+    if isinstance(available, (str, Mapping)) or not all(isinstance(one, Mapping) for one in available):
+        raise FleetopsError(
+            "What is available is not a list of packages: expected [{name, version}], as kernel_packages returns it"
+        )
+    for one in available:
+        release = platform.release_named(str(one.get("name") or ""))
+        if release:
+            yield _Offer(release, str(one["version"]) if one.get("version") else None)
+
+
+def _newest(kernel: Any, offers: Sequence[_Offer]) -> str | None:
+    """The newest version among these; None where none is known."""
+    newest: str | None = None
+    for one in offers:
+        if one.version and (newest is None or _is_newer(kernel, one.version, newest)):
+            newest = one.version
+    return newest
+
+
+def _is_newer(kernel: Any, version: str, other: str) -> bool:
+    by = versions.order_of(kernel["distro"]["id"])
+    return versions.key(version, by) > versions.key(other, by)
+
+
+def _running(kernel: Any) -> str:
+    """The release that runs. Raises FleetopsError unless others can be compared with it."""
+    release = kernel.get("release")
+    if release is None:
+        raise FleetopsError(f"The running kernel is unknown: {readings.why(kernel, 'release')}")
+    if rules.parse_release(release) is None:
+        raise FleetopsError(
+            f"{release} runs, which is spelt as no distribution spells its kernels: name the target by "
+            f"{NAMES[0]} or {NAMES[1]}"
+        )
+    return str(release)
+
+
+def _check_kind(running: str, least: str, said: str) -> None:
+    why = (
+        _incomparable(running, least) if rules.parse_release(least) else "no distribution spells a kernel so"
+    )
+    if why:
+        raise FleetopsError(
+            f"{NAMES[2]} is '{said}', which cannot be compared with {running}, which runs: {why}"
+        )
+
+
+def _incomparable(one: str, other: str) -> str | None:
+    mine, its = rules.parse_release(one), rules.parse_release(other)
+    return versions.incomparable(mine, its) if mine and its else "it is of no kind that is known"
+
+
+def _said(offer: _Offer) -> str:
+    return f"{offer.release} ({offer.version})" if offer.version else offer.release
+
+
+def _some(offers: Sequence[_Offer]) -> str:
+    more = f" and {len(offers) - MOST_NAMES} more" if len(offers) > MOST_NAMES else ""
+    return ", ".join(map(_said, offers[-MOST_NAMES:])) + more if offers else "none"
+
+
+# --- names -------------------------------------------------------------------------------------------
 
 
 def release_wanted(kernel: Mapping[str, Any], release: Any = "", package: Any = "") -> str:
@@ -91,15 +458,36 @@ def release_wanted(kernel: Mapping[str, Any], release: Any = "", package: Any = 
 def crashkernel_size(facts: Mapping[str, Any], size: str) -> str:
     """The value to stand after ``crashkernel=``: *size* once checked, or the safe size for ``auto``."""
     if size == "auto":
-        return crashkernel.safe_size(_part(facts, "fleetops_kernel"), _part(facts, "fleetops_kdump"))
+        return crashkernel.safe_size(part(facts, "fleetops_kernel"), part(facts, "fleetops_kdump"))
     return crashkernel.check(size)
 
 
-def _part(facts: Mapping[str, Any], key: str) -> Any:
+def part(facts: Mapping[str, Any], key: str) -> Any:
+    """What one reader returned. Raises FleetopsError when it did not run."""
     part = facts.get(key) if isinstance(facts, Mapping) else None
     if not part:
         raise FleetopsError(f"The node was not read: {key} is missing from its facts")
     return part
+
+
+def kernel_of(facts: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """The kernel's facts, with those of *names* that nobody gathered as unknown ones."""
+    kernel = part(facts, "fleetops_kernel")
+    missing = {name: "it was not gathered" for name in names if name not in kernel}
+    return {
+        **dict.fromkeys(missing),
+        **kernel,
+        "unknown": {**missing, **(kernel.get("unknown") or {})},
+    }
+
+
+def truth(name: str, value: Any) -> bool:
+    """Yes or no; with ``-e`` it is a text. Raises FleetopsError for what is neither."""
+    words = {"true": True, "yes": True, "false": False, "no": False, "": False}
+    found = words.get(str(value).lower())
+    if found is None:
+        raise FleetopsError(f"{name} is '{value}': expected true or false")
+    return found
 
 
 def _name(kernel: Mapping[str, Any]) -> str:

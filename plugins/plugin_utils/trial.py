@@ -1,0 +1,509 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How a new kernel is tried before it becomes the default, and what brings the node back if it fails. Pure.
+
+Two ways: one boot through the boot loader (``once``), and a start by kexec (``kexec``). In both the default stays the
+kernel that runs, so that whatever resets the machine brings it back. What resets it for which failure was measured
+(lab.md 5 and 10); a means that was not proved covers nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypedDict
+
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import cmdline
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import order, readings
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.target import kernel_of
+
+AUTO, ONCE, KEXEC, DIRECT, NONE = "auto", "once", "kexec", "direct", "none"
+WAYS = (AUTO, ONCE, KEXEC, DIRECT)
+OPTION = "kernel_upgrade_trial"
+# Boot loaders whose default, and whose entry for one boot, can be set by the id of an entry.
+LOADERS = ("grub", "grub-bls")
+CAN_BOOT, BOOTS_NEXT = "kernel_can_boot", "kernel_boots_next"
+NO_TRIAL = f"{OPTION}: direct (no trial: the new kernel is the default from its first boot on)"
+# The facts that are read here.
+READS = tuple(
+    "release distro package installed flavour cmdline boot_loader boot_environment next_boot load_kexec panic_sysctls "
+    "watchdogs systemd_watchdog".split()
+)
+ENVIRONMENT = "/boot/grub/grubenv"
+# Does a watchdog that is locked on (nowayout) stay so through a kexec? The kernel stops it on the way, where its driver
+# asked for that: i6300esb keeps the lock in the device (measured), iTCO_wdt does not (lab.md 10). Others: not known.
+THROUGH_KEXEC = {"i6300ESB": True, "iTCO_wdt": False}
+
+
+class Problem(TypedDict):
+    """What stands in the way, and what takes it out of it. ``sentence``: both."""
+
+    problem: str
+    remedy: str
+    sentence: str
+
+
+class Trial(TypedDict):
+    """How the target is tried. ``covered``, ``uncovered``: by failure, what brings the node back, or that nothing does.
+
+    The rest is for the role: ``reboot``: there is something to boot into; ``pin``: keep the default on the running
+    kernel before anything is installed; ``panic``: the command line needs a ``panic=``; ``gate``: what the installed
+    target has to pass; ``default``: what any reset boots; ``reboot_command``: empty for an ordinary reboot.
+    """
+
+    way: str  # once | kexec | direct | none
+    because: str
+    covered: list[str]
+    uncovered: list[str]
+    refusals: list[Problem]
+    reboot: bool
+    pin: bool
+    panic: bool
+    gate: str
+    default: str
+    reboot_command: str
+    sentences: list[str]
+
+
+class _Case(NamedTuple):
+    """``panic``: what the line of the trial will say; 0: nothing."""
+
+    kernel: Any
+    old: str
+    new: str
+    guard: int
+    panic: int
+
+
+def problem(text: str, remedy: str) -> Problem:
+    """A problem as roles show it."""
+    return {"problem": text, "remedy": remedy, "sentence": f"{text}. Remedy: {remedy}"}
+
+
+def kernel_trial(
+    facts: Mapping[str, Any],
+    target: Mapping[str, Any],
+    way: str = AUTO,
+    guard: int = 600,
+    panic: int = 10,
+    packages: Any = None,
+) -> Trial:
+    """Choose the way of the trial, or say why the one that is asked for is not open. *target*: of `kernel_target`.
+
+    *packages*: what `kernel_packages` returned, which knows of a newer upload of the very release that runs.
+    """
+    kernel = kernel_of(facts, *READS)
+    if way not in WAYS:
+        raise FleetopsError(f"{OPTION} is '{way}': expected one of {', '.join(WAYS)}")
+    seconds, guard_seconds = _number("kernel_upgrade_panic", panic), _number("kernel_upgrade_guard", guard)
+    new, old = str(target.get("release") or ""), kernel["release"]
+    if not new:
+        raise FleetopsError(
+            "The target names no release: expected what fleetops.kernel.kernel_target returned"
+        )
+    if old is None:
+        why = f"The running kernel is unknown ({readings.why(kernel, 'release')})"
+        return _trial(
+            NONE, "", default="", refusals=[problem(why, "mend what keeps the node from being read")]
+        )
+    own = _own_panic(kernel)
+    case = _Case(kernel, old, new, guard_seconds, own or seconds)
+    if new == old:
+        return _same_release(case, target, way, packages, not own and seconds > 0)
+    chosen, because, refusals = _choose(case, way)
+    if chosen == NONE:
+        return _trial(NONE, because, default=old, refusals=refusals)
+    covered, uncovered = ([], _direct(case, BY_HAND)) if chosen == DIRECT else _cover(case, chosen)
+    return _trial(
+        chosen,
+        because,
+        default=new if chosen == DIRECT else old,
+        covered=covered,
+        uncovered=uncovered,
+        panic=not own and seconds > 0,
+    )
+
+
+def _trial(
+    way: str,
+    because: str,
+    *,
+    default: str,
+    covered: Sequence[str] = (),
+    uncovered: Sequence[str] = (),
+    refusals: Sequence[Problem] = (),
+    panic: bool = False,
+) -> Trial:
+    return {
+        "way": way,
+        "because": because,
+        "covered": list(covered),
+        "uncovered": list(uncovered),
+        "refusals": list(refusals),
+        "reboot": way != NONE,
+        "pin": way in (ONCE, KEXEC),
+        "panic": panic,
+        "gate": BOOTS_NEXT if way == DIRECT else CAN_BOOT,
+        "default": default,
+        "reboot_command": "systemctl kexec" if way == KEXEC else "",
+        "sentences": [
+            *([because] if because else []),
+            *(f"comes back by itself: {one}" for one in covered),
+            *(f"NOT covered: {one}" for one in uncovered),
+        ],
+    }
+
+
+def _number(name: str, value: Any) -> int:
+    """Seconds; with ``-e`` a number is a text."""
+    digits = str(value).strip()
+    if isinstance(value, bool) or not digits.isascii() or not digits.isdigit() or len(digits) > 9:
+        raise FleetopsError(f"{name} is '{value}': expected seconds, 0 or more")
+    return int(digits)
+
+
+def _own_panic(kernel: Any) -> int:
+    """The running command line's own ``panic=``; 0: none that reboots."""
+    return (cmdline.panic_timeout(kernel["cmdline"]["tokens"]) or 0) if kernel["cmdline"] else 0
+
+
+# --- the release that runs ---------------------------------------------------------------------------
+
+
+def _same_release(case: _Case, target: Mapping[str, Any], way: str, packages: Any, panic: bool) -> Trial:
+    """A newer upload takes the place of the running one on the disk: there is nothing left to come back on."""
+    upload = _upload(case, target, packages)
+    if not upload:
+        because = f"{case.new} runs, in the version that is installed: nothing is to be booted"
+        return _trial(NONE, because, default=case.old)
+    runs = case.kernel["package"]["version"] if case.kernel["package"] else "the upload that runs"
+    because = (
+        f"{case.new} runs in version {runs}, and {upload} takes its place on the disk under the same name: "
+        "the two cannot be told apart in the boot loader's menu, so no trial is possible"
+    )
+    if way in (ONCE, KEXEC):
+        refusal = problem(f"{OPTION} is '{way}': {because}", NO_TRIAL)
+        return _trial(NONE, because, default=case.old, refusals=[refusal])
+    others = [
+        one["release"]
+        for one in case.kernel["installed"] or []
+        if one["bootable"] and one["release"] != case.old
+    ]
+    gone = f"{case.old} in version {runs} is gone from the disk"
+    if others:
+        left = f"{gone}: should {upload} fail, {others[-1]} is there to boot"
+        by_hand = f"{others[-1]} has to be chosen in the boot loader's menu, at the console"
+    else:
+        left = f"{gone}, and no other kernel that can boot is installed: there is nothing to go back to"
+        by_hand = "only a rescue system helps"
+    return _trial(DIRECT, because, default=case.new, uncovered=[left, *_direct(case, by_hand)], panic=panic)
+
+
+def _upload(case: _Case, target: Mapping[str, Any], packages: Any) -> str:
+    """The version that comes, or has come, in the place of the running one; '' for none."""
+    known = packages.get("packages") if isinstance(packages, Mapping) else packages
+    for one in known or []:
+        if one.get("name") == target.get("package") and one.get("action") in ("install", "upgrade"):
+            return str(one.get("version") or "a newer upload")
+    found = order.newer_upload(case.kernel)
+    if found and found["package"]:
+        return str(found["package"]["version"])
+    return "" if target.get("installed", True) or not target.get("package") else _coming(target)
+
+
+def _coming(target: Mapping[str, Any]) -> str:
+    """Only a missing or newer image is another upload: more modules for what runs are none."""
+    return (
+        str(target.get("version") or "its package")
+        if target["package"] in (target.get("packages") or [])
+        else ""
+    )
+
+
+# --- which way ---------------------------------------------------------------------------------------
+
+
+def _choose(case: _Case, way: str) -> tuple[str, str, list[Problem]]:
+    """(way, because, refusals)"""
+    if way == DIRECT:
+        return DIRECT, f"{OPTION} is 'direct': {case.new} is the default from its first boot on, untried", []
+    both = _against_both(case)
+    against = {ONCE: both + _against_once(case), KEXEC: both + _against_kexec(case)}
+    if way != AUTO:
+        if against[way]:
+            return NONE, f"{OPTION} is '{way}', which is not possible here", against[way]
+        return way, f"{OPTION} is '{way}'", []
+    dog, _why = through_kexec(case.kernel)
+    if dog and not against[KEXEC]:
+        because = (
+            f"kexec: the hardware watchdog {_named(dog)} is locked on, and systemd keeps it ticking through a kexec: "
+            "even a hang before systemd starts ends in a reset, which a boot through the boot loader does not cover"
+        )
+        return KEXEC, because, []
+    if not against[ONCE]:
+        environment = case.kernel["boot_environment"]["because"]
+        return ONCE, f"once: GRUB can take back an entry for one boot: {environment}", []
+    if not against[KEXEC]:
+        whys = "; ".join(one["problem"] for one in against[ONCE])
+        return KEXEC, f"kexec, which needs nothing of the boot loader but its default. {whys}", []
+    seen = [*against[ONCE], *(one for one in against[KEXEC] if one not in against[ONCE])]
+    return NONE, "neither way of a trial is possible here", seen
+
+
+def _against_both(case: _Case) -> list[Problem]:
+    """A trial of either kind comes back on the running kernel: it must be the default, and able to boot."""
+    kernel, found = case.kernel, []
+    loader = kernel["boot_loader"]
+    if loader is None:
+        why = readings.why(kernel, "boot_loader")
+        found.append(problem(f"No trial: the boot loader is unknown ({why})", NO_TRIAL))
+    elif loader not in LOADERS:
+        text = f"No trial: the boot loader is {loader}, and a default is only set for {' and '.join(LOADERS)} yet"
+        found.append(problem(text, NO_TRIAL))
+    entry = kernel["next_boot"]
+    if entry is None:
+        found.append(no_next_boot(kernel))
+    elif entry["once"] and entry["release"] != case.new:
+        found.append(pending(kernel))
+    disk = readings.installed(kernel, case.old)
+    back = f"No trial: {case.old}, to come back on, "
+    if kernel["installed"] is None:
+        why = readings.why(kernel, "installed")
+        found.append(
+            problem(f"{back}may not be on the disk: the installed kernels are unknown ({why})", NO_TRIAL)
+        )
+    elif disk is None:
+        found.append(problem(f"{back}is not on the disk any more", f"install it again, or {NO_TRIAL}"))
+    elif disk["bootable"] is not True:
+        lost = ", ".join(disk["missing"])
+        why = readings.why(kernel, f"installed.{case.old}.bootable")
+        text = f"cannot boot: {lost} is missing" if lost else f"may not be able to boot ({why})"
+        found.append(problem(back + text, f"install its package again, or {NO_TRIAL}"))
+    return found
+
+
+def _against_once(case: _Case) -> list[Problem]:
+    kernel, found = case.kernel, []
+    environment = kernel["boot_environment"]
+    by_kexec = f"{OPTION}: kexec, or {NO_TRIAL}"
+    if environment is None:
+        why = readings.why(kernel, "boot_environment")
+        text = f"No trial by the boot loader: whether GRUB can write its environment block is unknown ({why})"
+        found.append(problem(text, by_kexec))
+    elif environment["writable"] is not True:
+        text = f"No trial by the boot loader: an entry for one boot would never be taken back: {environment['because']}"
+        found.append(problem(text, by_kexec))
+    if kernel["load_kexec"] is not False:
+        found.append(load_kexec(kernel))
+    return found
+
+
+def _against_kexec(case: _Case) -> list[Problem]:
+    kernel, found = case.kernel, []
+    name = "kernel.kexec_load_disabled"
+    entry = kernel["next_boot"]
+    if entry and entry["once"] and entry["release"] == case.new:
+        # It is no harm to a boot through the boot loader, but the reset of a failed kexec would come to it.
+        found.append(pending(kernel))
+    # Of no sysctl at all, none was read.
+    loads: Any = kernel["panic_sysctls"] or {name: None}
+    if name not in loads:
+        text = f"No trial by kexec: this kernel has no {name}: it was built without kexec"
+        found.append(problem(text, f"{OPTION}: once, or {NO_TRIAL}"))
+    elif loads[name] is None:
+        why = readings.why(kernel, f"panic_sysctls.{name}")
+        text = f"No trial by kexec: whether it may be loaded is unknown: {name} ({why})"
+        found.append(problem(text, f"{OPTION}: once, or {NO_TRIAL}"))
+    elif loads[name] != 0:
+        text = f"No trial by kexec: {name} is {loads[name]}: until the next boot no kernel can be loaded"
+        remedy = f"take it out of /etc/sysctl.d and reboot, or {OPTION}: once, or {NO_TRIAL}"
+        found.append(problem(text, remedy))
+    return found
+
+
+def pending(kernel: Any) -> Problem:
+    """Somebody has set an entry for the next boot only."""
+    entry, environment = kernel["next_boot"], kernel["boot_environment"]
+    path = environment["path"] if environment else ENVIRONMENT
+    text = f"{entry['release']} is set to boot next, for one boot only ({entry['because']}), and any reset comes to it"
+    ours = kernel.get("trial")
+    if ours and ours["release"] == entry["release"]:
+        text += ", set by a trial that was cut short"
+    return problem(text, f"let it pass with a reboot, or take it back: grub-editenv {path} unset next_entry")
+
+
+def no_next_boot(kernel: Any) -> Problem:
+    """What any reset comes to is not known."""
+    why = readings.why(kernel, "next_boot")
+    return problem(
+        f"Which kernel boots next is unknown ({why}), and so whether an entry for one boot is pending",
+        "mend what keeps the boot loader's configuration from being read",
+    )
+
+
+def load_kexec(kernel: Any) -> Problem:
+    """A reboot may not come to the boot loader at all."""
+    if kernel["load_kexec"] is None:
+        why = readings.why(kernel, "load_kexec")
+        text = f"Whether a reboot is a kexec is unknown: LOAD_KEXEC in /etc/default/kexec ({why})"
+    else:
+        text = "LOAD_KEXEC is true in /etc/default/kexec: a reboot is a kexec, and never comes to the boot loader"
+    return problem(text, "set LOAD_KEXEC=false in /etc/default/kexec")
+
+
+# --- watchdogs ---------------------------------------------------------------------------------------
+
+
+def _named(dog: Any) -> str:
+    return f"{dog['name']} ({dog['identity'] or 'identity unknown'})"
+
+
+def _armed(seconds: float | None) -> bool:
+    """systemd's setting: null arms it as well, with the device's own time-out."""
+    return seconds is None or seconds > 0
+
+
+def ticking(kernel: Any) -> tuple[Any, str]:
+    """(the hardware watchdog that systemd keeps ticking, or None; why none is)"""
+    dogs, systemd = kernel["watchdogs"], kernel["systemd_watchdog"]
+    if dogs is None:
+        return None, f"whether there is a watchdog is unknown ({readings.why(kernel, 'watchdogs')})"
+    if not dogs:
+        return None, "this machine has no watchdog"
+    wanted = (systemd["device"] if systemd else "").rpartition("/")[2]
+    wanted = "watchdog0" if wanted in ("", "watchdog") else wanted
+    # A device by another name may be any of them: one that is armed, somebody keeps ticking.
+    mine = [dog for dog in dogs if dog["name"] == wanted] or dogs
+    hard = [dog for dog in mine if dog["hardware"]]
+    if not hard:
+        return None, f"{', '.join(map(_named, mine))} is no hardware: it dies with its kernel"
+    if systemd is None:
+        return (
+            None,
+            f"whether systemd keeps a watchdog ticking is unknown ({readings.why(kernel, 'systemd_watchdog')})",
+        )
+    if not _armed(systemd["runtime"]):
+        return None, f"systemd does not keep {_named(hard[0])} ticking (RuntimeWatchdogSec is 0)"
+    armed = next((dog for dog in hard if dog["active"]), None)
+    if armed:
+        return armed, ""
+    why = readings.why(kernel, f"watchdogs.{hard[0]['name']}.active")
+    off = f"whether it is armed is unknown ({why})" if hard[0]["active"] is None else "it is not armed"
+    return None, f"RuntimeWatchdogSec is set, but of {_named(hard[0])} {off}"
+
+
+def through_kexec(kernel: Any) -> tuple[Any, str]:
+    """(the watchdog that stays armed from one kernel into the next, or None; why none does)"""
+    dog, why = ticking(kernel)
+    if dog is None:
+        return None, why
+    if not _armed(kernel["systemd_watchdog"]["kexec"]):
+        return None, f"systemd stops {_named(dog)} before a kexec (KExecWatchdogSec is 0)"
+    if dog.get("nowayout") is not True:
+        told = "unknown" if dog.get("nowayout") is None else "off"
+        return None, f"the kernel stops {_named(dog)} on the way into a kexec (nowayout is {told})"
+    words = kernel["cmdline"]["tokens"] if kernel["cmdline"] else []
+    if cmdline.last(words, "watchdog.stop_on_reboot") == "0":
+        return dog, ""
+    keeps = next((keeps for name, keeps in THROUGH_KEXEC.items() if dog["identity"].startswith(name)), None)
+    if keeps:
+        return dog, ""
+    stops = (
+        "the kernel stops it"
+        if keeps is False
+        else "whether the kernel stops it was not measured with this driver"
+    )
+    return (
+        None,
+        f"{_named(dog)} is locked on, but on the way into a kexec {stops} (watchdog.stop_on_reboot=0 keeps it)",
+    )
+
+
+# --- what comes back by itself -----------------------------------------------------------------------
+
+PANIC = "a panic of the kernel, in the initrd or of PID 1, and a broken initrd"
+GATE = "a gate that does not pass"
+NETWORK = "a dead network, or a controller that is gone"
+UNIT = "a unit that hangs while the system starts"
+LATER = "a hang of the kernel or of PID 1, once systemd has armed the watchdog"
+EARLY = "a hang before systemd arms a watchdog"
+BY_HAND = "another kernel has to be chosen in the boot loader's menu, at the console"
+OUTSIDE = "only a power cycle from outside (BMC, hypervisor) helps"
+
+
+def _cover(case: _Case, way: str) -> tuple[list[str], list[str]]:
+    """(covered, uncovered), a sentence for each failure."""
+    old = case.old
+    covered, uncovered = [], []
+    if case.panic:
+        when = f"{case.panic} s after" if case.panic > 0 else "right after"
+        covered.append(
+            f"{PANIC}: panic={case.panic} on the command line resets the machine {when}, into {old}"
+        )
+    else:
+        uncovered.append(
+            f"{PANIC}: without panic= on the command line the machine stands still (kernel_upgrade_panic)"
+        )
+    covered.append(f"{GATE}: the role orders one reboot, and {old} is still the default")
+    if case.guard:
+        covered.append(
+            f"{NETWORK}: unless the kernel is confirmed, the guard reboots the node {case.guard} s after systemd "
+            f"started, into {old}"
+        )
+        covered.append(f"{UNIT}: the same guard, which waits for no other unit")
+    else:
+        uncovered.append(f"{NETWORK}: there is no guard (kernel_upgrade_guard is 0); {OUTSIDE}")
+        uncovered.append(f"{UNIT}: there is no guard (kernel_upgrade_guard is 0); {OUTSIDE}")
+    dog, why = ticking(case.kernel)
+    if dog:
+        covered.append(f"{LATER}: {_named(dog)} resets the machine{_after(dog)}, into {old}")
+    else:
+        uncovered.append(f"a hang of the kernel or of PID 1: {why}; {OUTSIDE}")
+    through, why = through_kexec(case.kernel)
+    if way == KEXEC and through:
+        covered.append(
+            f"{EARLY}: {_named(through)} is locked on, and resets the machine{_after(through)}, into {old}"
+        )
+    elif way == KEXEC:
+        uncovered.append(f"{EARLY}: {why}; {OUTSIDE}")
+    else:
+        uncovered.append(
+            f"{EARLY}: the reset before a boot through the boot loader disarms every watchdog; {OUTSIDE}"
+        )
+    return covered, uncovered + _limits(case, way)
+
+
+def _after(dog: Any) -> str:
+    return f" after {dog['timeout']} s" if dog["timeout"] is not None else ""
+
+
+def _limits(case: _Case, way: str) -> list[str]:
+    """What else a person has to know before the trial."""
+    found = []
+    words = case.kernel["cmdline"]["tokens"] if case.kernel["cmdline"] else []
+    root = cmdline.last(words, "root") or ""
+    if way == ONCE and root.startswith("PARTUUID=") and cmdline.panic_timeout(words) == -1:
+        # GRUB_FORCE_PARTUUID (Ubuntu's cloud images, grub 10_linux): the first try has no initrd, the second has one.
+        found.append(
+            f"a kernel that needs its initrd: this image boots without one first (root={root}, panic=-1), and the "
+            f"second try is {case.old} already: the trial fails though {case.new} could boot"
+        )
+    upload = order.newer_upload(case.kernel)
+    if upload and upload["package"] and case.kernel["package"]:
+        found.append(
+            f"the way back itself is untried: {case.old} is on the disk in version {upload['package']['version']}, "
+            f"and runs in version {case.kernel['package']['version']}"
+        )
+    return found
+
+
+def _direct(case: _Case, by_hand: str) -> list[str]:
+    """Nothing comes back by itself."""
+    panics = f"the machine resets into {case.new} again" if case.panic else "the machine stands still"
+    return [
+        f"{PANIC}: {panics}; {by_hand}",
+        f"{GATE}: {case.new} is the default already; {by_hand}",
+        f"{NETWORK}: nothing goes back by itself; {by_hand}",
+        f"{UNIT}: nothing goes back by itself; {by_hand}",
+        f"a hang of the kernel or of PID 1, early or late: any reset comes to {case.new} again; {by_hand}",
+    ]
