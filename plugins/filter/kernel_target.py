@@ -18,7 +18,7 @@ def kernel_target(
     minimum: str = "",
     first_good: bool = False,
     *,
-    available: Sequence[Mapping[str, Any]] = (),
+    available: Any = (),
     policy: str = good.NEWEST,
     advisories_dirs: str | Sequence[str] = (),
 ) -> target.Target:

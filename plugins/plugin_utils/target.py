@@ -63,14 +63,14 @@ def kernel_target(
     package: str = "",
     minimum: str = "",
     first_good: bool = False,
-    available: Sequence[Mapping[str, Any]] = (),
+    available: Any = (),
     advisories: Sequence[Advisory] = (),
     policy: str = good.NEWEST,
 ) -> Target:
     """The kernel that exactly one of the four asks for: *release*, *package*, *minimum* (this or newer), *first_good*.
 
-    *available*: ``{name, version}`` of what the archive has. Raises FleetopsError when there is no such kernel, and
-    when its package is there in full, and yet cannot boot.
+    *available*: ``{name, version}`` of what the archive has, or all that `kernel_packages` returned. Raises
+    FleetopsError when there is no such kernel, and when its package is there in full, and yet cannot boot.
     """
     kernel = part(facts, "fleetops_kernel")
     given = (release, package, minimum, truth(NAMES[3], first_good))
@@ -87,6 +87,7 @@ def kernel_target(
             f"The installed kernels are unknown: {kernel.get('unknown', {}).get('installed')}"
         )
     because: list[str] = []
+    available = _listed(available)
     if minimum:
         release, because = _at_least(kernel, platform, minimum, available, advisories)
     elif given[3]:
@@ -364,11 +365,18 @@ def _of_a_kind(kernel: Any, platform: ModuleType, available: Sequence[Mapping[st
     ]
 
 
-def _offers(platform: ModuleType, available: Any) -> Iterator[_Offer]:
+def _listed(available: Any) -> list[Mapping[str, Any]]:
+    """What the archive has, one by one. Raises FleetopsError for what is no such list."""
+    if isinstance(available, Mapping) and (available.keys() & {"available", "packages", "skipped"}):
+        available = [*(available.get("available") or ()), *(available.get("packages") or ())]
     if isinstance(available, (str, Mapping)) or not all(isinstance(one, Mapping) for one in available):
         raise FleetopsError(
-            "What is available is not a list of packages: expected [{name, version}], as kernel_packages returns it"
+            "What is available is not a list of packages: expected [{name, version}], or what kernel_packages returned"
         )
+    return list(available)
+
+
+def _offers(platform: ModuleType, available: Sequence[Mapping[str, Any]]) -> Iterator[_Offer]:
     for one in available:
         release = platform.release_named(str(one.get("name") or ""))
         if release:

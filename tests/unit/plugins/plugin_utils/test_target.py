@@ -356,6 +356,13 @@ def test_what_is_available_is_a_list_of_packages(jammy: dict[str, Any], availabl
         target.kernel_target(jammy, release=RUNS, available=available)
 
 
+def test_what_the_module_returned_is_taken_as_it_is(jammy: dict[str, Any]) -> None:
+    said = {"available": archive(112, 153), "packages": archive(meta="5.15.0.153.149"), "problems": []}
+    found = target.kernel_target(jammy, minimum="5.15.0-100", available=said)
+    assert (found["release"], found["metas"]) == ("5.15.0-153-generic", METAS)
+    assert target.kernel_target(jammy, release=RUNS, available={"skipped": True})["installed"] is True
+
+
 # --- meta packages -----------------------------------------------------------------------------------
 
 METAS = ["linux-generic", "linux-image-generic"]
