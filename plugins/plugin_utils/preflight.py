@@ -104,7 +104,9 @@ def kernel_preflight(
         disk=readings.installed(kernel, new),
         said=said,
         advisories=advisories,
-        accept_advisories=[accept_advisories] if isinstance(accept_advisories, str) else accept_advisories,
+        accept_advisories=accept_advisories.replace(",", " ").split()
+        if isinstance(accept_advisories, str)
+        else accept_advisories,
         allow_series_change=target.truth("kernel_upgrade_allow_series_change", allow_series_change),
         release_held=target.truth("kernel_upgrade_release_held", release_held),
         repair=target.truth("repair", repair),
