@@ -29,16 +29,26 @@ class Result:
 
 Run = Callable[[Host, Mapping[str, Any]], Result]
 Apply = Callable[[Host, Mapping[str, Any], Result], Optional[Dict[str, Any]]]
+Prepare = Callable[[Host, Mapping[str, Any]], None]
 
 
-def execute(argument_spec: Dict[str, Any], run: Run, apply: Optional[Apply] = None, **options: Any) -> None:
+def execute(
+    argument_spec: Dict[str, Any],
+    run: Run,
+    apply: Optional[Apply] = None,
+    prepare: Optional[Prepare] = None,
+    **options: Any,
+) -> None:
     """Read and decide with *run*; write with *apply* when there is a plan and this is not check mode.
 
-    What *apply* returns (an undo id, for example) is added to what the module returns.
+    What *apply* returns (an undo id, for example) is added to what the module returns. *prepare* comes before reading,
+    and never in check mode: what it does is no change that anybody asked for (package lists are made new).
     """
     module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **options)
     try:
         host = machine_of(module.params.get("root"))
+        if prepare is not None and not module.check_mode:
+            prepare(host, module.params)
         result = run(host, module.params)
         returned = dict(result.returned)
         if result.plan and not module.check_mode:

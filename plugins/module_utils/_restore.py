@@ -41,6 +41,8 @@ def conflicts(host: Host, undos: Sequence[Undo]) -> List[str]:
                 found += [f"{undo['id']}: {clause}" for clause in _link_conflicts(host, step)]
             elif step.get("do") == "remove_package":
                 found += [f"{undo['id']}: {clause}" for clause in _package_conflicts(host, step)]
+            elif step.get("do") == "install_package":
+                found += [f"{undo['id']}: {clause}" for clause in _version_conflicts(host, step)]
             elif step.get("do") not in _FILE_STEPS and step.get("do") not in RUNNERS:
                 found.append(
                     f"{undo['id']}: its step '{step.get('do')}' is unknown to this version of the collection"
@@ -61,6 +63,8 @@ def describe(step: Mapping[str, Any]) -> str:
         return f"make the link {step['link']['name']} again"
     if do == "remove_package":
         return f"remove {', '.join(step['names'])}"
+    if do == "install_package":
+        return f"install {', '.join(step['names'])} again"
     return {
         "update_boot_config": "generate the boot loader's configuration again",
         "reload_capture": "load the capture kernel again",
@@ -102,11 +106,27 @@ def _remove_package(host: Host, step: Mapping[str, Any]) -> None:
         platform.remove_packages(host, names)
 
 
+def _install_package(host: Host, step: Mapping[str, Any]) -> None:
+    changes = _changes(host)
+    names = [name.partition("=")[0] for name in step["names"]]
+    held, _unknown = changes.which_are_held(host, names)
+    changes.install(host, step["names"], held=held, downgrade=True)
+    changes.mark(host, step["auto"], "auto")
+
+
+def _changes(host: Host) -> Any:
+    platform = _guard.require_platform(host)
+    if platform.CHANGES is None:
+        raise FleetopsError(f"Nothing was changed: packages are not installed on {platform.FAMILY} yet")
+    return platform.CHANGES
+
+
 RUNNERS: Dict[str, _undo.StepRunner] = {
     "update_boot_config": _update_boot_config,
     "reload_capture": _reload_capture,
     "add_link": _add_link,
     "remove_package": _remove_package,
+    "install_package": _install_package,
 }
 _FILE_STEPS = ("write_file", "remove_file", "run")
 
@@ -129,3 +149,10 @@ def _package_conflicts(host: Host, step: Mapping[str, Any]) -> List[str]:
     running = host.read(RELEASE).strip()
     package = _guard.require_platform(host).kernel_package(running)
     return [f"{name} is the kernel that runs now" for name in step["names"] if name == package]
+
+
+def _version_conflicts(host: Host, step: Mapping[str, Any]) -> List[str]:
+    return [
+        f"{name} is not to be had any more: no source of this node has that version"
+        for name in _changes(host).cannot_be_had(host, step["names"])
+    ]

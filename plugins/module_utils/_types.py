@@ -465,6 +465,45 @@ class Gate(TypedDict):
     evidence: List[Evidence]
 
 
+class Problem(TypedDict):
+    """What stands in the way of a change, and what cures it: a sentence or a command."""
+
+    problem: str
+    remedy: str
+
+
+class ChangedPackage(TypedDict):
+    """A package that a change names or brings along, as it will be; bytes of a package that stays are 0."""
+
+    name: str
+    version: Optional[str]  # None: there is none
+    action: str  # install | upgrade | remove | none
+    download_bytes: int
+    installed_bytes: int  # more than now
+
+
+class PackageChange(TypedDict):
+    """What the package manager would do, and all that stands in its way."""
+
+    packages: List[ChangedPackage]
+    removes: List[str]
+    problems: List[Problem]
+    before: Dict[str, str]  # the versions of what is changed, as they are now
+    after: Dict[str, str]  # and as they will be
+    keeps: Dict[str, str]  # of what is replaced or removed, the versions that can be had again
+    files: List[str]  # what would be downloaded
+    held: List[str]  # what is held now, of the packages that change
+    broken: List[str]  # what the package manager has not finished
+
+
+class AvailableKernel(TypedDict):
+    """A kernel image that can be installed."""
+
+    name: str
+    version: str
+    release: str
+
+
 class Undo(TypedDict):
     """What was there before a change, and how to put it back: steps for `_undo`, run in their order."""
 

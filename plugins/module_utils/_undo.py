@@ -14,6 +14,7 @@ Its ``restore`` is a list of steps, each a mapping with ``do`` and the arguments
 ``reload_capture``      ``loaded``: was one loaded then? Loads the capture kernel again, if so or if one is now
 ``add_link``            ``link``: a Link of `_types`; ``routes``, ``neighbours``: as `_netlink` saved them
 ``remove_package``      ``names``
+``install_package``     ``names``, each name=version; ``auto``: which of them nobody had asked for by name
 ======================  ====================================================================================
 
 A file that somebody changed after us is not overwritten: ``expect`` no longer fits, and that is an error.

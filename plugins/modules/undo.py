@@ -299,6 +299,8 @@ def changes(host: Host, undos: List[Undo]) -> List[Dict[str, str]]:
             )
         elif step["do"] == "remove_package":
             found.append(diff.part("packages", "".join(f"{name}\n" for name in step["names"]), ""))
+        elif step["do"] == "install_package":
+            found.append(diff.part("packages", "", "".join(f"{name}\n" for name in step["names"])))
     return found
 
 

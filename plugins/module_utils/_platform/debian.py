@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from types import ModuleType
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _kexec
@@ -16,7 +17,7 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
     Unreadable,
 )
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
-from ansible_collections.fleetops.kernel.plugins.module_utils._platform import _boot
+from ansible_collections.fleetops.kernel.plugins.module_utils._platform import _apt, _boot
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import aptpins, cmdline, dpkg
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kdump as kdump_rules
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules.grub import BootEntry
@@ -35,6 +36,8 @@ IDS = frozenset({"debian", "ubuntu"})
 EXAMPLE = "linux-image-6.1.0-56-amd64"
 # What ansible.builtin.package is to use: left to itself, it asks the node again at every call.
 PACKAGE_MANAGER = "apt"
+# What changes packages of kernels, and says beforehand what would happen.
+CHANGES: Optional[ModuleType] = _apt
 # Roles that were run on machines of this family.
 CURES = frozenset({"crashkernel", "kernel_upgrade"})
 
@@ -222,6 +225,13 @@ def remove_packages(host: Host, names: Sequence[str]) -> None:
         raise FleetopsError(
             f"Nothing was removed: {', '.join(sorted(kernels))} belongs to the running kernel {running}",
             packages=kernels,
+        )
+    # What needs the removed one, apt may satisfy in another way: of a meta package, by a newer kernel.
+    brought = re.findall(r"^Inst (\S+)", outcome, re.MULTILINE)
+    if brought:
+        raise FleetopsError(
+            f"Nothing was removed: to remove {', '.join(names)}, apt would install {', '.join(brought)}",
+            packages=brought,
         )
     if gone:
         host.run(remove, env=environment)

@@ -10,6 +10,7 @@ Read on captured trees and through the real rpm and dnf; no such machine was boo
 from __future__ import annotations
 
 import re
+from types import ModuleType
 from typing import Dict, List, NoReturn, Optional, Sequence
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError, Unreadable
@@ -33,6 +34,8 @@ IDS = frozenset({"rhel", "centos", "rocky", "almalinux", "ol", "fedora", "openEu
 EXAMPLE = "kernel-core-5.14.0-570.35.1.el9_6.x86_64"
 # What ansible.builtin.package is to use: left to itself, it asks the node again at every call.
 PACKAGE_MANAGER = "dnf"
+# What changes packages of kernels, and says beforehand what would happen: not built yet.
+CHANGES: Optional[ModuleType] = None
 # None of the roles was run on a machine of this family.
 CURES: frozenset[str] = frozenset()
 

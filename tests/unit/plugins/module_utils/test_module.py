@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ansible.module_utils.facts.collector import get_collector_names
+from ansible_collections.fleetops.kernel.plugins.module_utils import _module
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
-from ansible_collections.fleetops.kernel.plugins.module_utils._module import chosen, machine_of
+from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result, chosen, machine_of
 
 PARTS, MINIMUM = ("running", "packages", "boot", "modules"), ("running",)
 
@@ -66,3 +68,29 @@ def test_a_root_that_is_none_is_refused(root: str, tmp_path: Path) -> None:
     os.symlink("/", tmp_path / "link")
     with pytest.raises(FleetopsError, match=r"root is (empty|'.+', which is the running machine itself)"):
         machine_of(str(tmp_path / root) if root == "link" else root)
+
+
+@pytest.mark.parametrize(("check_mode", "order"), [(True, ["run"]), (False, ["prepare", "run", "apply"])])
+def test_check_mode_only_reads(check_mode: bool, order: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    did: list[str] = []
+    left: list[dict[str, Any]] = []
+
+    class Fake:
+        def __init__(self, **_options: Any) -> None:
+            self.params: dict[str, Any] = {}
+            self.check_mode = check_mode
+
+        def exit_json(self, **returned: Any) -> None:
+            left.append(returned)
+
+    def run(_host: Any, _params: Any) -> Result:
+        did.append("run")
+        return Result(plan=["something"])
+
+    def apply(_host: Any, _params: Any, _result: Result) -> None:
+        did.append("apply")
+
+    monkeypatch.setattr(_module, "AnsibleModule", Fake)
+    _module.execute({}, run, apply, prepare=lambda _host, _params: did.append("prepare"))
+    assert did == order
+    assert left == [{"changed": True}]
