@@ -7,7 +7,7 @@ A record is one file, ``/var/lib/fleetops/undo.d/<time>-<number>-<module>.json``
 Its ``restore`` is a list of steps, each a mapping with ``do`` and the arguments of that step:
 
 ======================  ====================================================================================
-``write_file``          ``path``, ``text``, ``mode``; ``expect``: the SHA-256 of what we left there
+``write_file``          ``path``, ``text``, ``mode``; ``expect``: the SHA-256 of what we left there, null: nothing
 ``remove_file``         ``path``; ``expect`` as above
 ``run``                 ``argv``
 ``update_boot_config``  nothing: has the boot loader's configuration generated again
@@ -46,18 +46,19 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def restore_file(host: Host, path: str, after: str) -> Dict[str, Any]:
-    """The step that brings *path* back as it is now, once *after* has been written to it."""
+def restore_file(host: Host, path: str, after: Optional[str]) -> Dict[str, Any]:
+    """The step that brings *path* back as it is now, once *after* has been written to it. None: once it is removed."""
+    expect = None if after is None else digest(after)
     try:
         before = host.read(path)
     except Missing:
-        return {"do": "remove_file", "path": path, "expect": digest(after)}
+        return {"do": "remove_file", "path": path, "expect": expect}
     return {
         "do": "write_file",
         "path": path,
         "text": before,
         "mode": host.mode(path),
-        "expect": digest(after),
+        "expect": expect,
     }
 
 
@@ -144,7 +145,7 @@ def conflicts(host: Host, undos: Sequence[Undo]) -> List[str]:
                 now[path] = text_of(host, path)
             text = now[path]
             # Already as it was: a restore, or a change, that was killed in between.
-            if text != after and (text is None or digest(text) != step["expect"]):
+            if text != after and (None if text is None else digest(text)) != step["expect"]:
                 found.append(f"{undo['id']}: {_who(path, text, undo, later)}")
             now[path] = after
     return found

@@ -15,7 +15,13 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
     Unreadable,
 )
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
-from ansible_collections.fleetops.kernel.plugins.module_utils._rules import bls, grub, proc, systemd_boot
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import (
+    bls,
+    grub,
+    grubscript,
+    proc,
+    systemd_boot,
+)
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules.grub import BootEntry
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import BootEnvironment, NextBoot
 
@@ -114,14 +120,44 @@ def entries(host: Host, where: Grub) -> List[BootEntry]:
     return grub.entries(_menu(host, where, config, outcome.values))
 
 
-def next_boot(host: Host, where: Grub) -> NextBoot:
-    """The kernel that boots next. Raises FleetopsError when that cannot be told."""
+def next_boot(host: Host, where: Grub, once: Optional[str] = None) -> NextBoot:
+    """The kernel that boots next. Raises FleetopsError when that cannot be told.
+
+    *once*: what would boot next if this entry were the one for a single boot; ``""``: if there were none.
+    """
     if kind(host, where) == SYSTEMD_BOOT:
-        return _next_of_systemd_boot(host)
+        return _next_of_systemd_boot(host, once)
+    config = _config(host, where)
+    environment = dict(config.environment)
+    if once is not None:
+        environment[grub.NEXT_ENTRY] = once
+    if once == "":
+        # What Ubuntu's menu for images without an initrd keeps of an entry for one boot, to try it once more.
+        environment.pop("prev_entry", None)
+    outcome = _parsed(config.path, grub.variables, config.text, environment, config.files)
+    return _taken(host, where, config, outcome, _parsed(config.path, grub.default, outcome))
+
+
+def boot_of_setting(host: Host, where: Grub, setting: str) -> NextBoot:
+    """What the menu that is there would boot from now on, if grub-mkconfig were given this as GRUB_DEFAULT."""
     config = _config(host, where)
     outcome = _parsed(config.path, grub.variables, config.text, config.environment, config.files)
+    script = grub.of_setting(setting)
+    told = _parsed(config.path, grub.variables, script, config.environment, config.files)
+    return _taken(host, where, config, outcome, _parsed(config.path, grub.default, told))
+
+
+def pending(host: Host, where: Grub) -> str:
+    """The entry that is for one boot only, as it is set now; empty when none is."""
+    if kind(host, where) == SYSTEMD_BOOT:
+        return _variable(host, "LoaderEntryOneShot") or ""
+    return grub.environment(_optional(host, where.environment) or "").get(grub.NEXT_ENTRY, "")
+
+
+def _taken(
+    host: Host, where: Grub, config: _Config, outcome: grubscript.Outcome, default: grub.Default
+) -> NextBoot:
     menu = _menu(host, where, config, outcome.values)
-    default = _parsed(config.path, grub.default, outcome)
     choice = _parsed(config.path, grub.choose, menu, default.spec, where.whole_names)
     (entry,) = grub.entries([choice.node])
     if entry["release"] is None:
@@ -246,8 +282,10 @@ def _parsed(path: str, question: Callable[..., T], *args: Any) -> T:
 # --- systemd-boot ------------------------------------------------------------------------------------
 
 
-def _next_of_systemd_boot(host: Host) -> NextBoot:
+def _next_of_systemd_boot(host: Host, once: Optional[str] = None) -> NextBoot:
     variables = {name: _variable(host, name) or "" for name in _ASKED}
+    if once is not None:
+        variables["LoaderEntryOneShot"] = once
     default = ""
     for partition in _partitions(host):
         text = _optional(host, f"{partition}/loader/loader.conf")

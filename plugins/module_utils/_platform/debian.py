@@ -18,7 +18,12 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
 )
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._platform import _apt, _boot
-from ansible_collections.fleetops.kernel.plugins.module_utils._rules import aptpins, cmdline, dpkg
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import (
+    aptpins,
+    cmdline,
+    dpkg,
+    grubdefault,
+)
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kdump as kdump_rules
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules.grub import BootEntry
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
@@ -42,6 +47,7 @@ CHANGES: Optional[ModuleType] = _apt
 CURES = frozenset({"crashkernel", "kernel_upgrade"})
 
 GRUB_CFG = "/boot/grub/grub.cfg"
+GRUB_SETTINGS, GRUB_SETTINGS_MORE = "/etc/default/grub", "/etc/default/grub.d/*.cfg"
 CMDLINE_DROPIN = "/etc/default/grub.d/zz-fleetops.cfg"
 # Names the entry that boots from now on; sourced after what cloud images bring (50-cloudimg-settings.cfg).
 DEFAULT_DROPIN = "/etc/default/grub.d/zz-fleetops-default.cfg"
@@ -249,6 +255,11 @@ def boot_files(release: str) -> Dict[str, int]:
     }
 
 
+def boot_image(release: str) -> Tuple[str, str]:
+    """(kernel, initrd) of a release."""
+    return f"/boot/vmlinuz-{release}", f"/boot/initrd.img-{release}"
+
+
 def boot_loader(host: Host) -> str:
     """``grub``, ``grub-bls`` or ``systemd-boot``. Raises FleetopsError when that cannot be told."""
     return _boot.kind(host, _GRUB)
@@ -259,9 +270,50 @@ def boot_entries(host: Host) -> List[BootEntry]:
     return _boot.entries(host, _GRUB)
 
 
-def next_boot(host: Host) -> NextBoot:
-    """The kernel that boots next. Raises FleetopsError when that cannot be told."""
-    return _boot.next_boot(host, _GRUB)
+def next_boot(host: Host, once: Optional[str] = None) -> NextBoot:
+    """The kernel that boots next. Raises FleetopsError when that cannot be told. *once*: see `_boot.next_boot`."""
+    return _boot.next_boot(host, _GRUB, once)
+
+
+def default_of(host: Host, text: str) -> NextBoot:
+    """What would boot from now on, by the site's settings and a DEFAULT_DROPIN with this text (empty: without one)."""
+    return _boot.boot_of_setting(host, _GRUB, _setting(host, _settings(host), text))
+
+
+def overruled_by(host: Host, text: str) -> Optional[str]:
+    """The file of the site that is read after DEFAULT_DROPIN and takes back what it says with this text."""
+    files = _settings(host)
+    first = files.index(DEFAULT_DROPIN) + 1
+    wanted = _setting(host, files[:first], text)
+    for last in range(first, len(files)):
+        if _setting(host, files[: last + 1], text) != wanted:
+            return files[last]
+    return None
+
+
+def _settings(host: Host) -> List[str]:
+    """What grub-mkconfig sources, in its order."""
+    return [GRUB_SETTINGS, *sorted({*host.glob(GRUB_SETTINGS_MORE), DEFAULT_DROPIN})]
+
+
+def _setting(host: Host, files: Sequence[str], text: str) -> str:
+    script = grubdefault.evaluator(files, DEFAULT_DROPIN, grubdefault.DEFAULT)
+    return grubdefault.value_of(host.run(["/bin/sh", "-c", script, "sh", text]))
+
+
+def pending_boot(host: Host) -> str:
+    """The entry that is for one boot only, as it is set now; empty when none is."""
+    return _boot.pending(host, _GRUB)
+
+
+def boot_once(entry: str) -> List[str]:
+    """The command that makes an entry the one for a single boot."""
+    return ["grub-reboot", entry]
+
+
+def edit_environment(host: Host, *change: str) -> List[str]:
+    """The command that changes GRUB's environment block."""
+    return ["grub-editenv", host.resolve(_GRUB.environment), *change]
 
 
 def boot_environment(host: Host) -> BootEnvironment:

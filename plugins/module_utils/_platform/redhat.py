@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from types import ModuleType
-from typing import Dict, List, NoReturn, Optional, Sequence
+from typing import Dict, List, NoReturn, Optional, Sequence, Tuple
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError, Unreadable
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import OS_RELEASE, Host
@@ -196,6 +196,11 @@ def boot_files(release: str) -> Dict[str, int]:
     }
 
 
+def boot_image(release: str) -> Tuple[str, str]:
+    """(kernel, initrd) of a release."""
+    return f"/boot/vmlinuz-{release}", f"/boot/initramfs-{release}.img"
+
+
 def boot_loader(host: Host) -> str:
     """``grub``, ``grub-bls`` or ``systemd-boot``. Raises FleetopsError when that cannot be told."""
     return _boot.kind(host, _grub(host))
@@ -206,9 +211,34 @@ def boot_entries(host: Host) -> List[BootEntry]:
     return _boot.entries(host, _grub(host))
 
 
-def next_boot(host: Host) -> NextBoot:
-    """The kernel that boots next. Raises FleetopsError when that cannot be told."""
-    return _boot.next_boot(host, _grub(host))
+def next_boot(host: Host, once: Optional[str] = None) -> NextBoot:
+    """The kernel that boots next. Raises FleetopsError when that cannot be told. *once*: see `_boot.next_boot`."""
+    return _boot.next_boot(host, _grub(host), once)
+
+
+def default_of(_host: Host, _text: str) -> NextBoot:
+    """What would boot from now on, by the site's settings and ours."""
+    _not_yet("what boots from now on is kept in GRUB's environment, which is not written")
+
+
+def overruled_by(_host: Host, _text: str) -> Optional[str]:
+    """As for Debian; there is no file of ours."""
+    return None
+
+
+def pending_boot(host: Host) -> str:
+    """The entry that is for one boot only, as it is set now; empty when none is."""
+    return _boot.pending(host, _grub(host))
+
+
+def boot_once(_entry: str) -> List[str]:
+    """The command that makes an entry the one for a single boot."""
+    _not_yet("grub2-reboot is not run")
+
+
+def edit_environment(_host: Host, *_change: str) -> List[str]:
+    """The command that changes GRUB's environment block."""
+    _not_yet("grub2-editenv is not run")
 
 
 def boot_environment(host: Host) -> BootEnvironment:

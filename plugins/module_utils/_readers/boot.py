@@ -5,13 +5,23 @@
 
 from __future__ import annotations
 
+from typing import Any, Optional
+
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import Missing, Unreadable
-from ansible_collections.fleetops.kernel.plugins.module_utils._readers._asking import names, texts
+from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
+from ansible_collections.fleetops.kernel.plugins.module_utils._readers._asking import (
+    names,
+    texts,
+    unless_missing,
+)
 from ansible_collections.fleetops.kernel.plugins.module_utils._readers._shared import Facts, Shared
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import bootpin, trialguard
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kdump as kdump_rules
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
+    BootPin,
     RebootRequired,
     Space,
+    Trial,
 )
 
 BOOT = "/boot"
@@ -63,11 +73,26 @@ def _load_kexec(shared: Shared) -> bool:
     return value == "true"
 
 
+def pinned(host: Host, platform: Any) -> Optional[BootPin]:
+    """What our own file of the boot loader's settings names; None where there is none."""
+    path = platform.DEFAULT_DROPIN
+    text = unless_missing(host.read, path) if path else None
+    return None if text is None else bootpin.parse(path, text)
+
+
+def trial(host: Host) -> Optional[Trial]:
+    """The kernel on trial that our own unit speaks of; None where there is none."""
+    text = unless_missing(host.read, trialguard.UNIT_PATH)
+    return None if text is None else trialguard.parse(text)
+
+
 FACTS: Facts = {
     "next_boot": lambda shared: shared.platform.next_boot(shared.host),
     "boot_loader": lambda shared: shared.platform.boot_loader(shared.host),
     "boot_environment": lambda shared: shared.platform.boot_environment(shared.host),
     "load_kexec": _load_kexec,
+    "pinned": lambda shared: pinned(shared.host, shared.platform),
+    "trial": lambda shared: trial(shared.host),
     "boot_space": _space,
     "reboot_required": _reboot_required,
 }

@@ -19,6 +19,7 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._rules.grubscript 
     Files,
     Statement,
 )
+from ansible_collections.fleetops.kernel.plugins.module_utils._types import NextBoot
 
 # include/grub/lib/envblk.h, as grub-editenv makes it.
 ENVIRONMENT_BYTES = 1024
@@ -76,10 +77,13 @@ _WITH_ARGUMENT = frozenset({"--class", "--users", "--hotkey", "--source", "--id"
 _NUMBER = re.compile(
     r"[ \t\n\v\f\r]*(?:0x(?P<hex>[0-9a-fA-F]+)|(?P<octal>0[0-7]+)|(?P<decimal>(?!0x)[0-9]+))"
 )
+# The entry above all others that GRUB's scripts make: it boots the newest, whichever that is.
+TOP_ENTRY = "gnulinux-simple-"
 _MOST_DIGITS = 32  # more than an unsigned long has in any of these bases: GRUB calls it out of range
 _HOLDS_LEAST = ("id", "title", "first", "position")
 _ENVIRONMENT_HEAD = "# GRUB Environment Block\n"  # GRUB takes no other file for an environment
 _ASSIGNMENT = re.compile(r"^(?P<name>[^#=\n][^=\n]*)=(?P<value>(?:[^\\\n]|\\[\s\S])*)$", re.MULTILINE)
+NEXT_ENTRY = "next_entry"  # of the environment: what is for one boot only
 CUSTOM = "custom.cfg"  # what 41_custom takes in, beside grub.cfg
 ALONE: Files = MappingProxyType({CUSTOM: None})
 
@@ -120,6 +124,34 @@ def entries(nodes: Sequence[Node]) -> List[BootEntry]:
     return found
 
 
+def entry_of(found: Sequence[BootEntry], release: str) -> Optional[BootEntry]:
+    """The entry that boots this very release, and goes on to when another is installed: by an id of its own.
+
+    Neither one for recovery, nor the one on top of the menu, nor one without an id, whose title stands for it.
+    """
+    own = [
+        entry
+        for entry in found
+        if entry["release"] == release
+        and not entry["recovery"]
+        and release in _last_part(entry["id"])
+        and _last_part(entry["id"]) != entry["title"]
+    ]
+    # Others of 10_linux are for another init; those of os-prober belong to another system.
+    ours = [entry for entry in own if not _last_part(entry["id"]).startswith("osprober-")]
+    best = [entry for entry in ours if "-advanced-" in _last_part(entry["id"])]
+    return next(iter(best or ours), None)
+
+
+def holds(choice: NextBoot) -> bool:
+    """Does this rule stay with its kernel, whatever else is installed?"""
+    return choice["named_by"] in ("id", "title") and not _last_part(choice["entry"]).startswith(TOP_ENTRY)
+
+
+def _last_part(path: str) -> str:
+    return re.split(r"(?<!>)>(?!>)", path)[-1].replace(">>", ">")
+
+
 def environment(text: str) -> Dict[str, str]:
     """The variables of a grubenv; none where GRUB would find none (grub-core/lib/envblk.c)."""
     if not text.startswith(_ENVIRONMENT_HEAD):
@@ -143,8 +175,14 @@ def default(outcome: grubscript.Outcome) -> Default:
     variable = re.match(r'"?\$\{?(\w+)\}?"?\Z', written or "")
     if not variable:
         return Default(value, "default in grub.cfg", False)
-    once = variable.group(1) == "next_entry"
+    once = variable.group(1) == NEXT_ENTRY
     return Default(value, f"{variable.group(1)} in grubenv" + (", for one boot" if once else ""), once)
+
+
+def of_setting(setting: str) -> str:
+    """What grub-mkconfig writes for a value of GRUB_DEFAULT (util/grub.d/00_header.in)."""
+    value = "${saved_entry}" if setting == "saved" else setting or "0"
+    return f'load_env\nset default="{value}"\n'
 
 
 def choose(nodes: Sequence[Node], spec: str, whole_names: bool = False) -> Choice:

@@ -122,7 +122,11 @@ def _escape(text: str) -> str:
 # --- what comes of it --------------------------------------------------------------------------------
 
 
-def evaluator(files: Sequence[str], dropin: str) -> str:
+CMDLINE = ("GRUB_CMDLINE_LINUX", "GRUB_CMDLINE_LINUX_DEFAULT")
+DEFAULT = ("GRUB_DEFAULT",)
+
+
+def evaluator(files: Sequence[str], dropin: str, variables: Sequence[str] = CMDLINE) -> str:
     """A /bin/sh script that sources *files* as grub-mkconfig does, with its ``$1`` in the place of *dropin*.
 
     Ours replaces what is on the disk, so that the outcome is known before anything is written.
@@ -133,14 +137,18 @@ def evaluator(files: Sequence[str], dropin: str) -> str:
         source = 'eval "$1"' if path == dropin else f"if [ -e {quoted} ]; then . {quoted}; fi"
         lines.append(f"{source} >/dev/null")
     lines.append(f"printf '\\n%s\\n' '{_OUTPUT_MARK}'")
-    lines.append('printf \'%s\\n\' "${GRUB_CMDLINE_LINUX:-}" "${GRUB_CMDLINE_LINUX_DEFAULT:-}"')
+    lines.append("printf '%s\\n' " + " ".join(f'"${{{name}:-}}"' for name in variables))
     return "\n".join(lines)
 
 
 def evaluated(output: str) -> List[str]:
     """The tokens that both variables hold together, from what the evaluator printed."""
-    text = output.rpartition(_OUTPUT_MARK)[2].strip("\n").replace("\n", " ")
-    return cmdline.tokenise(text)
+    return cmdline.tokenise(value_of(output).replace("\n", " "))
+
+
+def value_of(output: str) -> str:
+    """What the evaluator printed of its variables, each on a line."""
+    return output.rpartition(_OUTPUT_MARK)[2].strip("\n")
 
 
 def predict(entry: Sequence[str], old: Sequence[str], new: Sequence[str]) -> List[str]:

@@ -1,0 +1,653 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Choose the kernel that boots: from now on, once, or by kexec."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: next_boot
+short_description: Choose the kernel that boots from now on, or once
+version_added: 0.2.0
+description:
+  - Chooses which installed kernel boots from now on (O(state=default)), for one boot only (O(state=once)), or without
+    the boot loader when C(systemctl kexec) is called (O(state=kexec)). It does not reboot.
+  - An entry is always named by its id, through all submenus. A number means another kernel as soon as one is installed,
+    and a title as soon as a distribution words it anew.
+  - A kernel for one boot, and one that is loaded for kexec, leave the choice of O(state=default) alone, so that any
+    reset comes back to it. With O(guard), so does a boot that nobody confirms.
+  - Every choice is looked at again in what the boot loader reads. One that did not come about is put back, and the
+    module fails.
+options:
+  state:
+    description:
+      - With V(default), O(release) boots from now on. Where the site's own settings lead to it, they are left as they
+        are, and a file of this module that says otherwise is taken away. Else the file
+        C(/etc/default/grub.d/zz-fleetops-default.cfg) names its entry, and the boot loader's configuration is generated
+        anew. While this file is there, no kernel that is installed later boots by itself, which C(assess) tells as
+        C(default-pinned).
+      - V(default) confirms a trial as well. When O(release) is the one that runs, or the one on trial, the guard is
+        taken away.
+      - With V(once), O(release) boots the next time only. GRUB must be able to write its environment block, since it
+        takes the choice back by itself. It cannot on RAID, LVM, btrfs and ZFS.
+      - With V(kexec), O(release) is loaded with the command line of its boot entry, and C(systemctl kexec) starts it.
+      - With V(cleared), no kernel is for one boot only, none that this module loaded is loaded for kexec, and no guard
+        waits.
+    type: str
+    choices: [default, once, kexec, cleared]
+    required: true
+  release:
+    description:
+      - The release of the kernel, as C(uname -r) will name it. Needed unless O(state=cleared).
+    type: str
+  pin:
+    description:
+      - With O(state=default), name the entry even where the site's own settings lead to it today, so that what is
+        installed next does not boot by itself.
+    type: bool
+    default: false
+  guard:
+    description:
+      - With O(state=once) and O(state=kexec), seconds after the start of that boot at which it ends in a reboot unless
+        it was confirmed, by O(state=default) or O(state=cleared). V(0) means never.
+      - A unit of systemd does so, which is skipped under every other kernel. What hangs before systemd runs, it cannot
+        end.
+    type: int
+    default: 0
+  panic:
+    description:
+      - With O(state=kexec), seconds after which the kernel reboots when it panics. Added to its command line unless
+        that says it already. V(0) adds nothing.
+    type: int
+    default: 0
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+extends_documentation_fragment:
+  - fleetops.kernel.attributes
+notes:
+  - What O(state=default) and O(state=cleared) take away of a trial is not put back by M(fleetops.kernel.undo), since a
+    guard without its trial would reboot a healthy node.
+  - Cloud images of Ubuntu that boot without an initrd (C(GRUB_FORCE_PARTUUID)) try a kernel for one boot a second time,
+    with its initrd, when the first time failed.
+seealso:
+  - module: fleetops.kernel.kernel_cmdline
+  - module: fleetops.kernel.kernel_facts
+  - module: fleetops.kernel.undo
+author:
+  - fleetops.kernel contributors (@fleetops)
+"""
+
+EXAMPLES = r"""
+- name: Keep booting the kernel that runs, whatever is installed next
+  fleetops.kernel.next_boot:
+    state: default
+    release: "{{ ansible_facts.fleetops_kernel.release }}"
+    pin: true
+
+- name: Try a kernel for one boot, and come back after ten minutes unless it is confirmed
+  fleetops.kernel.next_boot:
+    state: once
+    release: 6.1.0-56-cloud-amd64
+    guard: 600
+  register: trial
+
+- name: Say what happens
+  ansible.builtin.debug:
+    msg: "Next {{ trial.once }}, and after that {{ trial.default.release }} again"
+
+- name: Confirm it
+  fleetops.kernel.next_boot:
+    state: default
+    release: 6.1.0-56-cloud-amd64
+
+- name: Load a kernel that systemctl kexec starts
+  fleetops.kernel.next_boot:
+    state: kexec
+    release: 6.1.0-56-cloud-amd64
+    panic: 10
+
+- name: Call it off
+  fleetops.kernel.next_boot:
+    state: cleared
+"""
+
+RETURN = r"""
+default:
+  description: What boots from now on, once nothing is for one boot only. In check mode, what would.
+  returned: success
+  type: dict
+  contains:
+    release:
+      description: The kernel.
+      type: str
+      sample: 6.1.0-47-cloud-amd64
+    entry:
+      description: The entry, as the boot loader names it.
+      type: str
+      sample: gnulinux-simple-3ee2d1b1-7ae5-4b53-b8e0-5a6f0c1d2f6e
+    because:
+      description: The rule by which it is taken.
+      type: str
+      sample: 'default in grub.cfg: 0; the first entry'
+    once:
+      description: Always false here.
+      type: bool
+      sample: false
+    named_by:
+      description: How that rule names it, as in M(fleetops.kernel.kernel_facts).
+      type: str
+      sample: first
+once:
+  description: The entry that boots the next time only. Empty when none does.
+  returned: success
+  type: str
+  sample: gnulinux-advanced-3ee2d1b1>gnulinux-6.1.0-56-cloud-amd64-advanced-3ee2d1b1
+kexec:
+  description: What this module loaded for C(systemctl kexec). V(null) when nothing.
+  returned: success
+  type: dict
+  contains:
+    release:
+      description: The kernel.
+      type: str
+      sample: 6.1.0-56-cloud-amd64
+    cmdline:
+      description: Its command line.
+      type: str
+      sample: root=UUID=3ee2d1b1-7ae5-4b53-b8e0-5a6f0c1d2f6e ro quiet panic=10
+pinned:
+  description: The file of this module that names what boots from now on. V(null) when there is none.
+  returned: success
+  type: dict
+  contains:
+    path:
+      description: The file.
+      type: str
+      sample: /etc/default/grub.d/zz-fleetops-default.cfg
+    entry:
+      description: The entry.
+      type: str
+      sample: gnulinux-advanced-3ee2d1b1>gnulinux-6.1.0-47-cloud-amd64-advanced-3ee2d1b1
+    release:
+      description: The kernel.
+      type: str
+      sample: 6.1.0-47-cloud-amd64
+trial:
+  description: The kernel whose boots end in a reboot unless they are confirmed. V(null) when there is none.
+  returned: success
+  type: dict
+  contains:
+    release:
+      description: The kernel.
+      type: str
+      sample: 6.1.0-56-cloud-amd64
+    guard_seconds:
+      description: Seconds from the start of that boot to the reboot.
+      type: int
+      sample: 600
+undo:
+  description: The record that M(fleetops.kernel.undo) can put back. V(null) when nothing was changed that it can.
+  returned: success
+  type: str
+  sample: 20250102T030405-0003-next_boot
+"""
+
+import dataclasses
+import json
+from typing import Any, Dict, List, Mapping, Optional, TypedDict
+
+from ansible_collections.fleetops.kernel.plugins.module_utils import _guard, _kexec, _restore, _undo
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
+from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
+from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result, execute
+from ansible_collections.fleetops.kernel.plugins.module_utils._readers import boot, kernel
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import (
+    bootpin,
+    cmdline,
+    diff,
+    grub,
+    trialguard,
+)
+from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
+    BootPin,
+    KernelFacts,
+    NextBoot,
+    Trial,
+    Undo,
+)
+
+NAME = "next_boot"
+SPEC: Dict[str, Any] = {
+    "state": {"type": "str", "choices": ["default", "once", "kexec", "cleared"], "required": True},
+    "release": {"type": "str"},
+    "pin": {"type": "bool", "default": False},
+    "guard": {"type": "int", "default": 0},
+    "panic": {"type": "int", "default": 0},
+}
+NEEDS_RELEASE = [("state", state, ["release"]) for state in ("default", "once", "kexec")]
+# What was loaded leaves no trace in the kernel. Gone after a boot, as what was loaded is.
+KEXEC_RECORD = "/run/fleetops/kexec.json"
+KEXEC_TOOL = "/sbin/kexec"
+KEXEC_DISABLED = "/proc/sys/kernel/kexec_load_disabled"
+RELOAD = {"do": "run", "argv": ["systemctl", "daemon-reload"]}
+STOP = {"do": "run", "argv": ["systemctl", "stop", trialguard.RUNNING]}
+
+
+class Loaded(TypedDict):
+    """What we have loaded for kexec. ``files``: size and time of each, by its path."""
+
+    release: str
+    cmdline: str
+    files: Dict[str, List[float]]
+
+
+class Situation(TypedDict):
+    """Everything that decides what boots."""
+
+    default: NextBoot
+    once: str
+    kexec: Optional[Loaded]
+    pinned: Optional[BootPin]
+    trial: Optional[Trial]
+
+
+@dataclasses.dataclass
+class Plan:
+    """Steps as in an undo record, with ``before`` where one writes a file; what takes them back; and what comes out."""
+
+    platform: Any
+    steps: List[Dict[str, Any]]
+    restore: List[Dict[str, Any]]
+    before: Situation
+    after: Situation
+
+
+def run(host: Host, params: Mapping[str, Any]) -> Result:
+    """Read everything that decides what boots; say what is to do."""
+    platform = _guard.require_platform(host, "kernel_upgrade")
+    facts = kernel.read(host, ("running", "security", "boot"))
+    before = situation(host, platform)
+    after: Situation = {**before}
+    plan = Plan(platform, [], [], before, after)
+    STATES[params["state"]](host, params, facts, plan)
+    return Result(
+        plan=[plan] if plan.steps else [],
+        returned=shown(after),
+        diff=differences(plan, after),
+    )
+
+
+def apply(host: Host, params: Mapping[str, Any], result: Result) -> Dict[str, Any]:
+    """Take the steps, and look at what boots now."""
+    (plan,) = result.plan
+    for step in plan.steps:
+        if "before" in step and _undo.text_of(host, step["path"]) != step["before"]:
+            raise FleetopsError(
+                f"Nothing was changed: '{step['path']}' was changed by somebody else in this moment",
+                path=step["path"],
+            )
+    undo: Optional[Undo] = None
+    if plan.restore:
+        undo = _undo.record(host, NAME, described(plan.before).splitlines(), plan.restore)
+    try:
+        for step in plan.steps:
+            take(host, plan.platform, step)
+        after = situation(host, plan.platform)
+        complain(plan.after, after)
+    except FleetopsError as error:
+        if undo:
+            _restore.after_failure(host, undo, error)
+        raise
+    result.diff = differences(plan, after)
+    return {**shown(after), "undo": undo["id"] if undo else None}
+
+
+def take(host: Host, platform: Any, step: Mapping[str, Any]) -> None:
+    """One step."""
+    if step["do"] == "run":
+        host.run(step["argv"])
+    elif step["do"] == "update_boot_config":
+        platform.update_boot_config(host)
+    elif step["text"] is None:
+        host.remove(step["path"])
+    else:
+        host.write_atomic(step["path"], step["text"], mode=0o644)
+
+
+# --- what decides what boots -------------------------------------------------------------------------
+
+
+def situation(host: Host, platform: Any) -> Situation:
+    """As it is now."""
+    return {
+        "default": platform.next_boot(host, once=""),
+        "once": platform.pending_boot(host),
+        "kexec": loaded(host),
+        "pinned": boot.pinned(host, platform),
+        "trial": boot.trial(host),
+    }
+
+
+def loaded(host: Host) -> Optional[Loaded]:
+    """What we have loaded for kexec, None when nothing, or when somebody else has."""
+    text = _undo.text_of(host, KEXEC_RECORD) if _kexec.loaded(host) else None
+    if text is None:
+        return None
+    try:
+        said = json.loads(text)
+        return {
+            "release": str(said["release"]),
+            "cmdline": str(said["cmdline"]),
+            "files": dict(said["files"]),
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise FleetopsError(
+            f"'{KEXEC_RECORD}' is not as this module writes it: {error}", path=KEXEC_RECORD
+        ) from error
+
+
+def complain(wanted: Situation, found: Situation) -> None:
+    """Raise when something else came about than was planned. What the default is called may differ, if it stays put."""
+    for what, value in lines(wanted).items():
+        if what == "default":
+            ok = wanted["default"]["release"] == found["default"]["release"]
+            ok = ok and grub.holds(wanted["default"]) <= grub.holds(found["default"])
+        else:
+            ok = value == lines(found)[what]
+        if not ok:
+            raise FleetopsError(
+                f"It was set, but did not come about: {what}: {lines(found)[what]}, and not {value}",
+                wanted=described(wanted).splitlines(),
+                found=described(found).splitlines(),
+            )
+
+
+def shown(now: Situation) -> Dict[str, Any]:
+    """As it is returned."""
+    image = now["kexec"]
+    return {
+        "default": now["default"],
+        "once": now["once"],
+        "kexec": image and {"release": image["release"], "cmdline": image["cmdline"]},
+        "pinned": now["pinned"],
+        "trial": now["trial"],
+        "undo": None,
+    }
+
+
+def lines(now: Situation) -> Dict[str, str]:
+    """As a diff shows it."""
+    image, pin, trial = now["kexec"], now["pinned"], now["trial"]
+    return {
+        "default": f"{now['default']['release']} ({now['default']['because']})",
+        "for one boot": now["once"] or "none",
+        "loaded for kexec": f"{image['release']}: {image['cmdline']}" if image else "none",
+        "pinned by us": pin["entry"] if pin else "no",
+        "on trial": f"{trial['release']}, for {trial['guard_seconds']} seconds" if trial else "none",
+    }
+
+
+def described(now: Situation) -> str:
+    """The same as a text."""
+    return "".join(f"{what}: {value}\n" for what, value in lines(now).items())
+
+
+def differences(plan: Plan, after: Situation) -> List[Dict[str, str]]:
+    """What boots, and the files that say so."""
+    files = [
+        diff.part(step["path"], step["before"] or "", step["text"] or "")
+        for step in plan.steps
+        if "before" in step and step["path"] != KEXEC_RECORD
+    ]
+    return [diff.part("what boots", described(plan.before), described(after)), *files]
+
+
+# --- from now on -------------------------------------------------------------------------------------
+
+
+def plan_default(host: Host, params: Mapping[str, Any], facts: KernelFacts, plan: Plan) -> None:
+    """The site's settings where they lead to this kernel, and else its entry, named by a file of ours."""
+    release, platform = params["release"], plan.platform
+    require_grub(host, platform)
+    path = platform.DEFAULT_DROPIN
+    text = _undo.text_of(host, path)
+    site = platform.default_of(host, "")
+    wanted = None
+    if site["release"] != release or (params["pin"] and not grub.holds(site)):
+        wanted = bootpin.render(entry_of(host, platform, release), release)
+        refuse_overruled(host, platform, wanted)
+    then = platform.default_of(host, wanted or "") if wanted else site
+    now = plan.before["default"]
+    if wanted != text or now["release"] != release or (grub.holds(then) and not grub.holds(now)):
+        if wanted != text:
+            plan.restore += [_undo.restore_file(host, path, wanted), {"do": "update_boot_config"}]
+            plan.steps.append(written(path, text, wanted))
+        plan.steps.append({"do": "update_boot_config"})
+        plan.after["default"] = then
+        plan.after["pinned"] = bootpin.parse(path, wanted) if wanted else None
+    trial = plan.before["trial"]
+    if trial and release in (trial["release"], facts["release"]):
+        take_guard_away(host, plan)
+
+
+def refuse_overruled(host: Host, platform: Any, text: str) -> None:
+    """A file of the site that is read after ours has the last word."""
+    other = platform.overruled_by(host, text)
+    if other:
+        raise FleetopsError(
+            f"Nothing was changed: '{other}' is read after '{platform.DEFAULT_DROPIN}' and sets GRUB_DEFAULT again: "
+            "take that line out, or give the file a name that sorts before",
+            path=other,
+        )
+
+
+def entry_of(host: Host, platform: Any, release: str) -> str:
+    """The id path of a kernel's own entry."""
+    entries = platform.boot_entries(host)
+    found = grub.entry_of(entries, release)
+    if found is None:
+        known = sorted({entry["release"] for entry in entries if entry["release"]})
+        raise FleetopsError(
+            f"Nothing was changed: the boot loader's menu has no entry of its own, with an id, for {release}. It has "
+            f"entries for {', '.join(known) or 'no kernel'}",
+            releases=known,
+        )
+    return found["id"]
+
+
+def require_grub(host: Host, platform: Any) -> None:
+    """Refuse a boot loader that is not written to."""
+    loader = platform.boot_loader(host)
+    if loader != "grub":
+        raise FleetopsError(
+            f"Nothing was changed: this machine is booted by {loader}, and only GRUB's own menu is supported"
+        )
+
+
+# --- for one boot ------------------------------------------------------------------------------------
+
+
+def plan_once(host: Host, params: Mapping[str, Any], facts: KernelFacts, plan: Plan) -> None:
+    """One boot of this kernel, through the boot loader."""
+    release, platform, pending = params["release"], plan.platform, plan.before["once"]
+    require_grub(host, platform)
+    require_writable(facts)
+    if facts["load_kexec"] is not False:
+        why = facts["unknown"].get("load_kexec", "LOAD_KEXEC is true in /etc/default/kexec")
+        raise FleetopsError(
+            f"Nothing was changed: a reboot may go past the boot loader, by kexec ({why}): set LOAD_KEXEC=false"
+        )
+    if _kexec.loaded(host):
+        raise FleetopsError(
+            "Nothing was changed: a kernel is loaded for kexec, and a reboot may start that one, past the boot loader: "
+            "unload it first (state: cleared, or kexec -u)"
+        )
+    entry = entry_of(host, platform, release)
+    if pending and pending != entry:
+        raise FleetopsError(
+            f"Nothing was changed: another entry is for one boot already, '{pending}': let that boot pass, or take it "
+            "back (state: cleared)",
+            entry=pending,
+        )
+    then = platform.next_boot(host, once=entry)
+    if not then["once"] or then["release"] != release:
+        raise FleetopsError(
+            f"Nothing was changed: the boot loader's configuration would not take an entry for one boot: it would "
+            f"boot {then['release']} ({then['because']})"
+        )
+    if pending != entry:
+        plan.restore.append({"do": "run", "argv": platform.edit_environment(host, "unset", grub.NEXT_ENTRY)})
+        plan.steps.append({"do": "run", "argv": platform.boot_once(entry)})
+        plan.after["once"] = entry
+    put_guard(host, params, facts, plan)
+
+
+def require_writable(facts: KernelFacts) -> None:
+    """What GRUB cannot take back by itself would boot for ever."""
+    environment = facts["boot_environment"]
+    if environment is None or not environment["writable"]:
+        because = environment["because"] if environment else facts["unknown"].get("boot_environment")
+        raise FleetopsError(
+            f"Nothing was changed: GRUB could not take back an entry for one boot: {because} (state: kexec needs none)"
+        )
+
+
+# --- by kexec ----------------------------------------------------------------------------------------
+
+
+def plan_kexec(host: Host, params: Mapping[str, Any], facts: KernelFacts, plan: Plan) -> None:
+    """This kernel loaded, with the words of its boot entry."""
+    release, platform, before = params["release"], plan.platform, plan.before
+    if before["once"]:
+        raise FleetopsError(
+            f"Nothing was changed: '{before['once']}' is for one boot, and a reset after the kexec would take that: "
+            "take it back first (state: cleared)",
+            entry=before["once"],
+        )
+    if _kexec.loaded(host) and before["kexec"] is None:
+        raise FleetopsError(
+            "Nothing was changed: a kernel is loaded for kexec already, and not by this module: kexec -u unloads it"
+        )
+    if not host.exists(KEXEC_TOOL):
+        raise FleetopsError(
+            f"Nothing was changed: there is no '{KEXEC_TOOL}': install the package kexec-tools"
+        )
+    if (_undo.text_of(host, KEXEC_DISABLED) or "0").strip() != "0":
+        raise FleetopsError(f"Nothing was changed: '{KEXEC_DISABLED}' keeps kernels from being loaded")
+    image, initrd = platform.boot_image(release)
+    wanted: Loaded = {
+        "release": release,
+        "cmdline": line_of(host, platform, release, params["panic"]),
+        "files": {path: [host.size(path), host.mtime(path)] for path in (image, initrd)},
+    }
+    if before["kexec"] != wanted:
+        tool = kexec_tool(facts)
+        text = json.dumps(wanted, sort_keys=True) + "\n"
+        old = _undo.text_of(host, KEXEC_RECORD)
+        plan.restore += [
+            {"do": "remove_file", "path": KEXEC_RECORD, "expect": _undo.digest(text)},
+            {"do": "run", "argv": [*tool, "-u"]},
+        ]
+        load = [*tool, "-l", image, f"--initrd={initrd}", f"--command-line={wanted['cmdline']}"]
+        plan.steps += [written(KEXEC_RECORD, old, text), {"do": "run", "argv": load}]
+        plan.after["kexec"] = wanted
+    put_guard(host, params, facts, plan)
+
+
+def kexec_tool(facts: KernelFacts) -> List[str]:
+    """The command, told to leave it to the kernel to verify the image where nothing else is let in."""
+    sealed = facts["secure_boot"] is True or facts["lockdown"] in ("integrity", "confidentiality")
+    return ["kexec", "-s"] if sealed else ["kexec"]
+
+
+def line_of(host: Host, platform: Any, release: str, panic: int) -> str:
+    """The command line of a kernel's boot entry, which reboots when that kernel panics."""
+    identity = entry_of(host, platform, release)
+    (words,) = [entry["cmdline"] for entry in platform.boot_entries(host) if entry["id"] == identity][:1]
+    said = cmdline.parse(" ".join(words))
+    tokens, more = said["tokens"], said["init_args"]
+    if panic and not cmdline.panic_timeout(tokens):
+        tokens = cmdline.merge(tokens, ["panic"], [f"panic={panic}"])
+    return " ".join([*tokens, *([cmdline.INIT_SEPARATOR, *more] if more else [])])
+
+
+# --- the guard of a trial ----------------------------------------------------------------------------
+
+
+def put_guard(host: Host, params: Mapping[str, Any], facts: KernelFacts, plan: Plan) -> None:
+    """The unit that ends this trial, or none; a unit of another trial goes."""
+    release, seconds, trial = params["release"], params["guard"], plan.before["trial"]
+    if not seconds:
+        if trial:
+            take_guard_away(host, plan)
+        return
+    text = trialguard.unit(release, seconds)
+    if release == facts["release"]:
+        raise FleetopsError(
+            f"Nothing was changed: {release} runs now, and a guard for it would reboot this very node in {seconds} "
+            "seconds: expected guard: 0, or another kernel"
+        )
+    files = {trialguard.UNIT_PATH: text, trialguard.WANTS_PATH: trialguard.WANTS}
+    old = {path: _undo.text_of(host, path) for path in files}
+    if old == files:
+        return
+    plan.restore += [_undo.restore_file(host, path, text) for path, text in files.items()]
+    plan.restore += [RELOAD, STOP]
+    plan.steps += [written(path, old[path], text) for path, text in files.items()]
+    plan.steps.append(RELOAD)
+    plan.after["trial"] = {"release": release, "guard_seconds": seconds}
+
+
+def take_guard_away(host: Host, plan: Plan) -> None:
+    """First the files, so that nothing starts it again, and then the unit itself."""
+    for path in (trialguard.WANTS_PATH, trialguard.UNIT_PATH):
+        text = _undo.text_of(host, path)
+        if text is not None:
+            plan.steps.append(written(path, text, None))
+    plan.steps += [RELOAD, STOP]
+    plan.after["trial"] = None
+
+
+# --- nothing -----------------------------------------------------------------------------------------
+
+
+def plan_cleared(host: Host, params: Mapping[str, Any], facts: KernelFacts, plan: Plan) -> None:
+    """No trial, whichever way it was to be made."""
+    before, platform = plan.before, plan.platform
+    if before["once"]:
+        require_grub(host, platform)
+        again = platform.edit_environment(host, "set", f"{grub.NEXT_ENTRY}={before['once']}")
+        plan.restore.append({"do": "run", "argv": again})
+        forget = platform.edit_environment(host, "unset", grub.NEXT_ENTRY)
+        plan.steps.append({"do": "run", "argv": forget})
+        plan.after["once"] = ""
+    if before["kexec"]:
+        text = _undo.text_of(host, KEXEC_RECORD)
+        plan.steps.append({"do": "run", "argv": [*kexec_tool(facts), "-u"]})
+        plan.steps.append(written(KEXEC_RECORD, text, None))
+        plan.after["kexec"] = None
+    if before["trial"]:
+        take_guard_away(host, plan)
+
+
+STATES = {"default": plan_default, "once": plan_once, "kexec": plan_kexec, "cleared": plan_cleared}
+
+
+# --- steps -------------------------------------------------------------------------------------------
+
+
+def written(path: str, before: Optional[str], text: Optional[str]) -> Dict[str, Any]:
+    """The step that writes a file, or takes it away where there is no text."""
+    return {"do": "write", "path": path, "before": before, "text": text}
+
+
+def main() -> None:
+    """Entry point."""
+    execute(SPEC, run, apply, required_if=NEEDS_RELEASE)
+
+
+if __name__ == "__main__":
+    main()
