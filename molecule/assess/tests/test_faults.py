@@ -23,6 +23,7 @@ NEW = "newer-kernel-not-running:kernel"
 # What is asked of the kernel that boots next.
 NEXT_BOOT = {
     "boot-entry-by-position:boot",
+    "default-pinned:boot",
     "dkms-missing:kernels",
     "module-missing:kernels",
     "next-boot-differs:boot",

@@ -35,6 +35,7 @@ RULES: tuple[Callable[[Case], list[Finding]], ...] = (
     policy.flavour,
     boot.next_boot_differs,
     boot.boot_entry_by_position,
+    boot.default_pinned,
     boot.newer_kernel_not_running,
     boot.livepatched,
     packages.packages_held,

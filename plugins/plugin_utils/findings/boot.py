@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import grub
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kernel as kernel_rules
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
     Evidence,
@@ -12,6 +13,7 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
     InstalledKernel,
     KernelFacts,
     Livepatch,
+    NextBoot,
 )
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import matching, order, readings, versions
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings.case import (
@@ -25,8 +27,6 @@ from ansible_collections.fleetops.kernel.plugins.plugin_utils.findings.case impo
 )
 
 LIVEPATCHES = "/sys/kernel/livepatch"
-# The id that GRUB's scripts give to the entry above all others (grub 10_linux): the newest, whichever that is.
-_TOP_ENTRY = "gnulinux-simple-"
 
 
 def next_boot_differs(case: Case) -> list[Finding]:
@@ -80,6 +80,55 @@ def boot_entry_by_position(case: Case) -> list[Finding]:
         "to stand there when one is installed or removed (name it by its id)"
     )
     return [finding(*name, "affected", MEDIUM, reason, evidence)]
+
+
+def default_pinned(case: Case) -> list[Finding]:
+    """Is the boot entry one and the same kernel's, so that those that are installed later do not boot by themselves?
+
+    A mere number is told by `boot_entry_by_position`.
+    """
+    name = "default-pinned", "boot"
+    kernel = case["facts"]["kernel"]
+    entry = kernel["next_boot"] if kernel else None
+    if not kernel or kernel["container"] or not entry:
+        return [no_answer(*name, LOW, kernel, "next_boot")]
+    ours = kernel["pinned"]
+    evidence = readings.boots_next(entry)
+    if ours:
+        named: Evidence = {"source": ours["path"], "text": f"GRUB_DEFAULT={ours['entry']}"}
+        reason = (
+            f"the boot entry is pinned to {ours['release']} by a file of this collection, which a kernel change leaves "
+            "when it was not finished, or when the site's own settings lead elsewhere: later kernels, fixes of "
+            "security among them, do not boot by themselves (finish it, or choose another one with next_boot)"
+        )
+        return [finding(*name, "affected", LOW, reason, [named, *evidence])]
+    if entry["once"]:
+        return []  # next-boot-differs says it; what is chosen for good is not read before that boot is over
+    if not grub.holds(entry):
+        reason = "the boot entry is not pinned to a kernel"
+        return [finding(*name, "ok", LOW, reason, evidence)]
+    pinned = f"the boot entry is {entry['release']} by its {entry['named_by']} ({entry['because']})"
+    if kernel["distro"] and kernel["distro"]["family"] == "redhat":
+        return [_named_by_packages(name, kernel, entry, pinned, evidence)]
+    reason = f"{pinned}: later kernels, fixes of security among them, do not boot by themselves"
+    return [finding(*name, "affected", LOW, reason, evidence)]
+
+
+def _named_by_packages(
+    name: tuple[str, str], kernel: KernelFacts, entry: NextBoot, pinned: str, evidence: list[Evidence]
+) -> Finding:
+    """Red Hat's packages name the kernel that they install: an entry is pinned when it is not the newest one."""
+    newer, doubts = _newer_kernels(kernel)
+    newest = newer[-1]["release"] if newer else kernel["release"]
+    if kernel["installed"] is None or doubts or newest is None:
+        why = listed(doubts) or readings.why(kernel, "installed")
+        return finding(*name, "unknown", LOW, f"cannot tell: {pinned}; {why}", evidence)
+    if newest == entry["release"]:
+        reason = f"{pinned}, the newest one: packages of this family name the kernel that they install"
+        return finding(*name, "ok", LOW, reason, evidence)
+    return finding(
+        *name, "affected", LOW, f"{pinned}, and {newest} is newer: it does not boot by itself", evidence
+    )
 
 
 def newer_kernel_not_running(case: Case) -> list[Finding]:
@@ -143,7 +192,7 @@ def in_the_way(kernel: KernelFacts, release: str) -> str | None:
     installed = readings.installed(kernel, release) is not None
     if entry["named_by"] == "position":
         return f"the boot entry is a position in the menu, now {first} ({because}): name it by its id first"
-    if entry["named_by"] != "first" and not entry["entry"].startswith(_TOP_ENTRY):
+    if grub.holds(entry):
         # Red Hat's packages name the kernel that they install.
         if kernel["boot_loader"] == "grub-bls" and not installed:
             return None
