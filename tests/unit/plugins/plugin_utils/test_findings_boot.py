@@ -109,6 +109,7 @@ def test_the_next_boot_cannot_be_read(clean: Facts, opened: Judged) -> None:
     assert set(found) == {
         DIFFERS,
         POSITION,
+        "default-pinned:boot",
         *(f"{id_}:kernels" for id_ in ("module-missing", "dkms-missing", "vendor-module-missing")),
     }
     for finding in found.values():

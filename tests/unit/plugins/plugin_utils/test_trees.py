@@ -55,7 +55,8 @@ FOUND: dict[str, set[str]] = {
         "affected module-missing:6.17.0-38-generic",
         "affected next-boot-differs:boot",
     },
-    "rocky-9": {NEWER, DOUBT, "affected kernel-known-bad:rhel-108138"},
+    # Its packages have named the kernel before the newest one.
+    "rocky-9": {NEWER, DOUBT, "affected default-pinned:boot", "affected kernel-known-bad:rhel-108138"},
     "openeuler-22.03": {NEWER, "unknown kernel-known-bad:advisories"},  # of which no source was found
 }
 LINKS = {"cilium_migration_cleanup_links": ["flannel.1", "kube-ipvs0"]}
