@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: next_boot
 short_description: Choose the kernel that boots from now on, or once
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Chooses which installed kernel boots from now on (O(state=default)), for one boot only (O(state=once)), or without
     the boot loader when C(systemctl kexec) is called (O(state=kexec)). It does not reboot.
