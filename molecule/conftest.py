@@ -6,11 +6,13 @@ A line that a test prints is kept by `make proof` as what decided.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,27 +43,45 @@ class Run:
 class Scenario:
     """The scenario that a test stands in."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, lab: Lab | None = None) -> None:
         self.name = name
-        self.lab = Lab(f"molecule-{name}".replace("_", "-")[:31])  # as in shared/vars/lab.yml
+        self.lab = lab or Lab(f"molecule-{name}".replace("_", "-")[:31])  # as in shared/vars/lab.yml
         self.directory = CHECKOUT / ".lab" / f"molecule-{name}"
+        self.inventory = self.lab.inventory if lab else self.directory / "inventory.yml"
 
     @property
     def node(self) -> Node:
         return self.lab.node("n1")
 
+    @contextlib.contextmanager
+    def clone(self, snapshot: str) -> Iterator[Scenario]:
+        """The same scenario on a machine that resumes from a snapshot, on a timeline of its own."""
+        lab = Lab(f"{self.lab.name}-c"[-31:])
+        lab.down()
+        try:
+            lab.clone(snapshot, tie=os.getpid())
+            yield Scenario(self.name, lab)
+        finally:
+            lab.down()
+
     def converge(self, *arguments: str, **variables: Any) -> Run:
         """The scenario's own playbook again, with other variables."""
         return self._play(str(CHECKOUT / "molecule" / self.name / "converge.yml"), arguments, variables)
+
+    def entry_point(self, name: str, *arguments: str, **variables: Any) -> Run:
+        """An entry point of the role, by the scenario's own playbook for that."""
+        path = CHECKOUT / "molecule" / self.name / "entry_point.yml"
+        return self._play(str(path), arguments, {**variables, "entry_point": name})
 
     def playbook(self, name: str, *arguments: str, **variables: Any) -> Run:
         """A playbook of the collection."""
         return self._play(f"fleetops.kernel.{name}", arguments, variables)
 
-    def module(self, name: str, arguments: str) -> None:
-        """One module on every node."""
+    def module(self, name: str, arguments: str) -> str:
+        """One module on every node; what the terminal showed."""
         run = self._run("ansible", "all", "-m", name, "-a", arguments)
         assert run.rc == 0, run.text
+        return run.text
 
     def report(self) -> Any:
         """What the newest run wrote."""
@@ -85,7 +105,7 @@ class Scenario:
 
     def _run(self, program: str, *words: str) -> Run:
         done = subprocess.run(
-            [str(CHECKOUT / ".venv/bin" / program), "-i", str(self.directory / "inventory.yml"), *words],
+            [str(CHECKOUT / ".venv/bin" / program), "-i", str(self.inventory), *words],
             cwd=self.directory,
             env={
                 **os.environ,

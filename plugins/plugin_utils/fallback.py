@@ -57,7 +57,9 @@ def kernel_fallback(facts: Any, before: Any, want: Any) -> Fallback:
         words = f"fell_back: {new} was tried and did not hold, and one reboot brought {old} back"
         return _answer(FELL_BACK, words, reboot=True, tried=True, hold=hold)
     if entry.get("release") == new:
-        return _answer(KEPT, f"kept: {new} runs and is the default; the entry point rollback goes back to {old}")
+        return _answer(
+            KEPT, f"kept: {new} runs and is the default; the entry point rollback goes back to {old}"
+        )
     default = (
         entry.get("release") or f"unknown ({now.get('unknown', {}).get('next_boot', 'it was not read')})"
     )
