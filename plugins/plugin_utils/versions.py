@@ -64,7 +64,7 @@ _VERSIONS = {
     # Debian Policy 5.6.12: a digit first, the revision behind the last hyphen; dpkg refuses an epoch above 2^31 - 1. A
     # colon behind the epoch, which the policy allows and no kernel package has, is unknown to the library.
     DEB: re.compile(
-        r"(?:(?P<epoch>[0-9]{1,9}):)?(?P<version>[0-9](?:[A-Za-z0-9.+~-]*?[A-Za-z0-9.+~])??)(?:-(?P<release>[A-Za-z0-9.+~]+))?\Z"
+        r"(?:(?P<epoch>[0-9]{1,9}):)?(?P<version>[0-9][A-Za-z0-9.+~-]*?)(?:-(?P<release>[A-Za-z0-9.+~]+))?(?<!-)\Z"
     ),
     # rpm build/parsePreamble.c ALLOWED_CHARS_VERREL; [epoch:]version[-release], no hyphen in either.
     RPM: re.compile(
