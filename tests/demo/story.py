@@ -25,7 +25,7 @@ from lab.detector import Verdict, crash
 from lab.machine_state import compare, read_state, selftest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-SNAPSHOT = "incident"
+SNAPSHOT, CURED = "incident", "incident-cured"
 # What the incident had reserved: seen to hang with this kernel's kdump initrd (lab.md 4).
 TOO_SMALL = "80M"
 STALE = ("kube-ipvs0", "flannel.1")
@@ -340,6 +340,42 @@ class Story:
         differences = compare(before, read_state(node))
         must(not differences, f"the machine is as it was: {differences}")
         return seen
+
+    # --- a kernel that does not hold --------------------------------------------------------------
+
+    def fall_back(self) -> tuple[str, str]:
+        """The cured machine on a clone, sent to its other kernel, whose initrd is cut: it panics, and comes back.
+
+        Returns the panic on the serial console and what the role says of it.
+        """
+        manifest = Lab(self.lab).manifest()
+        target, runs = manifest["old"]["release"], manifest["new"]["release"]
+        self.node.snapshot(CURED)
+        lab = Lab(f"{self.lab}-trial")
+        lab.down()
+        try:
+            node = lab.clone(CURED, tie=self.tie)
+            node.ssh(f"truncate -s 3000000 /boot/initrd.img-{target}")
+            begun = node.console_size()
+            playbook = str(CHECKOUT / "molecule/kernel_upgrade/converge.yml")
+            done = _run(
+                "ansible-playbook",
+                *("-i", str(node.lab.inventory), "-e", f"kernel_upgrade_release={target}", playbook),
+                cwd=CHECKOUT,
+            )
+            (self.directory / "fall-back.txt").write_text(done.stdout)
+            words = f"fell_back: {target} was tried, and {runs} runs again without anybody's help"
+            must(done.returncode == 2, f"the role ends with an error, not {done.returncode}")
+            must(words in " ".join(done.stdout.split()), f"it says '{words}'")
+            must(node.ssh("uname -r").stdout.strip() == runs, f"{runs} runs again")
+            must(f"linux-image-{target}" in node.ssh("apt-mark showhold").stdout, f"{target} is held")
+            panics = [line for line in node.console_text(begun).splitlines() if "Kernel panic" in line]
+            must(panics, "the console shows a panic")
+            seen = self.play("assess", node)
+            must(("default-pinned", "boot") in seen.open(), f"assess shows the pin: {sorted(seen.open())}")
+        finally:
+            lab.down()
+        return panics[0].strip(), words
 
     # --- after ------------------------------------------------------------------------------------
 

@@ -49,7 +49,8 @@ def test_one_boot_lies_between_and_the_links_were_gone_before_it(story: Story) -
 
 def test_the_undo_records_are_readable_by_root_only(host: Host) -> None:
     records = host.check_output("ls /var/lib/fleetops/undo.d").split()
-    assert len(records) == 4  # links, capture words, reservation, package
+    # Links, capture words and reservation; then the kernel: the default kept, packages, panic=, the trial, the commit.
+    assert len(records) == 8
     for name in records:
         record = host.file(f"/var/lib/fleetops/undo.d/{name}")
         assert record.mode == 0o600
@@ -86,6 +87,10 @@ def test_undo_brings_the_links_back(story: Story) -> None:
 
 def test_a_reboot_alone_does_not_pass_for_the_cure(story: Story) -> None:
     story.control()
+
+
+def test_a_kernel_whose_initrd_is_broken_is_left_again_by_itself(story: Story) -> None:
+    story.fall_back()
 
 
 def test_after_assess_says_dumps(story: Story) -> None:

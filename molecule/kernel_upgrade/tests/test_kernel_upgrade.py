@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from lab import plant
+
 WATCHED = "dpkg-query -W; md5sum /boot/grub/grub.cfg /boot/vmlinuz-* /boot/initrd.img-*"
 OTHER = "6.1.0-1-cloud-amd64"
 # A second kernel on the disk (the running one under another name), and the boot loader pinned to it.
@@ -68,15 +70,80 @@ def test_by_contrast_a_package_that_exists_is_announced(scenario: Any) -> None:
     assert seen(scenario) == before
 
 
-def test_a_pinned_default_stops_the_role_before_a_reboot(scenario: Any) -> None:
+def test_a_site_that_pins_another_kernel_is_overruled_by_id_and_the_second_run_changes_nothing(
+    scenario: Any,
+) -> None:
     running = scenario.node.ssh("uname -r").stdout.strip()
     scenario.node.ssh(PIN, timeout=180)
-    before = seen(scenario)
+    boots = scenario.node.boots()
     run = scenario.converge()
-    assert run.rc == 2, run.text
-    reason = f"boots {OTHER} next, not {running}"
-    assert run.says(reason), run.text
-    assert seen(scenario) == before
-    print(reason)
+    assert run.rc == 0, run.text
+    assert run.changed == 1, run.text
+    drop_in = scenario.node.ssh("cat /etc/default/grub.d/zz-fleetops-default.cfg").stdout
+    assert f"gnulinux-{running}-advanced-" in drop_in, drop_in
+    again = scenario.converge()
+    assert (again.rc, again.changed, scenario.node.boots()) == (0, 0, boots), again.text
+    # The site's own default leads to it again: then ours goes.
     scenario.node.ssh(UNPIN, timeout=180)
-    assert scenario.converge().rc == 0
+    assert scenario.converge().changed == 1
+    assert scenario.converge().changed == 0
+    assert "zz-fleetops-default" not in scenario.node.ssh("ls /etc/default/grub.d").stdout
+    print(
+        f"a site that pins {OTHER}: pinned to {running} by id, and not pinned any more once the site's default leads to it"
+    )
+
+
+LOCK = """
+import fcntl, sys, time
+lock = open("/var/lib/dpkg/lock-frontend", "w")
+fcntl.lockf(lock, fcntl.LOCK_EX)
+print("locked", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (
+            "apt-mark hold {package}",
+            "apt-mark unhold {package}",
+            ("{package}", "held", "kernel_upgrade_release_held"),
+        ),
+        (
+            "python3 -c '{lock}' >/dev/null 2>&1 & echo $! > /root/locker; sleep 1",
+            "kill $(cat /root/locker)",
+            ("lock", "python3"),
+        ),
+        (
+            f"cp /etc/default/grub /root/g && {plant.BY_NUMBER}",
+            "cp /root/g /etc/default/grub && update-grub",
+            ("number",),
+        ),
+        ("echo LOAD_KEXEC=true >> /etc/default/kexec", "sed -i '$d' /etc/default/kexec", ("LOAD_KEXEC",)),
+        (
+            "grub-editenv /boot/grub/grubenv set next_entry=0",
+            "grub-editenv /boot/grub/grubenv unset next_entry",
+            ("for one boot",),
+        ),
+    ],
+    ids=["held", "locked", "by-number", "load-kexec", "one-shot-pending"],
+)
+def test_preflight_refuses_and_names_the_remedy(
+    scenario: Any, before: str, after: str, words: tuple[str, ...]
+) -> None:
+    new = scenario.lab.manifest()["new"]
+    names = {"package": new["package"], "lock": LOCK}
+    scenario.node.ssh(before.replace("{lock}", LOCK).replace("{package}", new["package"]), timeout=180)
+    try:
+        was = seen(scenario)
+        run = scenario.converge(kernel_upgrade_release=new["release"], kernel_upgrade_lock_timeout=5)
+        assert run.rc == 2, run.text
+        assert run.changed == 0, run.text
+        assert run.says(
+            "refused:", "Remedy:", *(word.replace("{package}", names["package"]) for word in words)
+        ), run.text
+        assert seen(scenario) == was
+        print(next(line.strip() for line in run.text.splitlines() if "refused:" in line)[:300])
+    finally:
+        scenario.node.ssh(after.replace("{package}", new["package"]), timeout=180)
