@@ -42,7 +42,8 @@ def kernel_fallback(facts: Any, before: Any, want: Any) -> Fallback:
             raise FleetopsError(f"It cannot be told whether the node fell back: {fact} is unknown ({why})")
     entry = now.get("next_boot") or {}
     if now["boot_id"] == was["boot_id"]:
-        pending = entry.get("once") is True or bool(now.get("trial"))
+        # What was pending before is somebody else's, and stays.
+        pending = any(one and not other for one, other in zip(_pending(now), _pending(was), strict=True))
         return _answer(UNTRIED, f"untried: {old} still runs, and {new} was not booted", tried=pending)
     hold = [target["package"]] if new != old and target.get("package") else []
     if now["release"] == old:
@@ -65,6 +66,10 @@ def kernel_fallback(facts: Any, before: Any, want: Any) -> Fallback:
     )
     words = f"stranded: {new} runs and did not hold, and a reboot does not bring {old} back: the default is {default}"
     return _answer(STRANDED, words)
+
+
+def _pending(kernel: Mapping[str, Any]) -> tuple[bool, bool]:
+    return (kernel.get("next_boot") or {}).get("once") is True, bool(kernel.get("trial"))
 
 
 def _answer(

@@ -46,7 +46,7 @@ def test_a_node_that_runs_it_already_is_left_alone(scenario: Any) -> None:
         ),
         (
             {"kernel_upgrade_package": "linux-image-6.1.0-1-cloud-amd64"},
-            ("exactly one of kernel_upgrade_release and kernel_upgrade_package",),
+            ("exactly one of kernel_upgrade_release, kernel_upgrade_package",),
         ),
         ({"kernel_upgrade_release": "", "kernel_upgrade_package": "bash"}, ("Not the package of a kernel",)),
     ],
@@ -88,9 +88,7 @@ def test_a_site_that_pins_another_kernel_is_overruled_by_id_and_the_second_run_c
     assert scenario.converge().changed == 1
     assert scenario.converge().changed == 0
     assert "zz-fleetops-default" not in scenario.node.ssh("ls /etc/default/grub.d").stdout
-    print(
-        f"a site that pins {OTHER}: pinned to {running} by id, and not pinned any more once the site's default leads to it"
-    )
+    print(f"{OTHER} pinned by the site: {running} is pinned by id, until the site's default leads to it")
 
 
 LOCK = """
@@ -118,7 +116,7 @@ time.sleep(600)
         (
             f"cp /etc/default/grub /root/g && {plant.BY_NUMBER}",
             "cp /root/g /etc/default/grub && update-grub",
-            ("number",),
+            ("a position in the boot loader's menu",),
         ),
         ("echo LOAD_KEXEC=true >> /etc/default/kexec", "sed -i '$d' /etc/default/kexec", ("LOAD_KEXEC",)),
         (

@@ -69,6 +69,11 @@ def test_where_it_stands(
     assert words in found["sentence"]
 
 
+def test_what_was_for_one_boot_only_before_stays() -> None:
+    before = facts(OLD, "a", NEW, once=True)
+    assert fallback.kernel_fallback(facts(OLD, "a", NEW, once=True), before, WANT)["tried"] is False
+
+
 def test_an_upload_that_replaced_the_kernel_has_no_way_back() -> None:
     want = {"release": OLD, "package": f"linux-image-{OLD}"}
     found = fallback.kernel_fallback(facts(OLD, "b"), BEFORE, want)
