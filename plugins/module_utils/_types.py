@@ -117,7 +117,7 @@ class Pin(TypedDict):
 
     packages: str
     pin: str
-    priority: Optional[int]
+    priority: int
     source: str
 
 
@@ -158,7 +158,7 @@ class RebootRequired(TypedDict):
 class _WatchdogTold(TypedDict, total=False):
     """There when its driver says so."""
 
-    status: Optional[str]  # a mask of WDOG_* bits, hexadecimal (drivers/watchdog/watchdog_dev.c)
+    status: Optional[str]  # WDIOF_*, hexadecimal: what there was since somebody last looked
     bootstatus: Optional[int]  # WDIOF_*: why the last boot ended; 0x20, this watchdog reset it
     timeleft: Optional[int]
     nowayout: Optional[bool]  # once armed, nothing stops it

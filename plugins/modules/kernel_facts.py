@@ -266,36 +266,44 @@ ansible_facts:
               type: int
               sample: 30
             status:
-              description: The mask of what it does, hexadecimal.
+              description: The mask of what there was since somebody last looked (WDIOF_*), hexadecimal.
               type: str
+              returned: when its driver says it
               sample: '0x8000'
             bootstatus:
               description: The mask of why the last boot ended. 32 means that this watchdog reset the machine.
               type: int
+              returned: when its driver says it
               sample: 0
             timeleft:
               description: Seconds until it resets the machine.
               type: int
+              returned: when its driver says it
               sample: 29
             nowayout:
               description: Whether nothing stops it, once armed.
               type: bool
+              returned: when its driver says it
               sample: false
             pretimeout:
               description: Seconds before the time-out at which it warns. 0 means never.
               type: int
+              returned: when its driver says it
               sample: 0
             pretimeout_governor:
               description: What it does then.
               type: str
+              returned: when its driver says it
               sample: panic
             min_timeout:
               description: The shortest time-out, in seconds.
               type: int
+              returned: when its driver says it
               sample: 1
             max_timeout:
               description: The longest time-out, in seconds. 0 means without limit.
               type: int
+              returned: when its driver says it
               sample: 2046
         systemd_watchdog:
           description:

@@ -64,8 +64,8 @@ def _load_kexec(shared: Shared) -> bool:
     host, value = shared.host, ""
     parts = [f"{KEXEC_DEFAULTS}.d/{name}" for name in names(host, f"{KEXEC_DEFAULTS}.d")]
     found = list(texts(host, [KEXEC_DEFAULTS, *parts]))
-    if not found:
-        host.listdir("/etc")  # Missing: no machine's disk, and not one without that setting
+    if not found and not host.exists("/etc"):
+        raise Missing("there is no '/etc'")  # no machine's disk, and not one without that setting
     for path, text in found:
         value = kdump_rules.shell_assignments(text).get("LOAD_KEXEC", value)
         if not kdump_rules.is_literal(value):

@@ -12,6 +12,8 @@ from typing import Collection, Dict, Iterable, Iterator, List, Tuple
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Pin
 
+_LEAST = -32768  # a priority is a short
+
 
 def reads(name: str) -> bool:
     """Does apt read a file of this name in preferences.d? No extension, or ``pref``."""
@@ -27,20 +29,28 @@ def pins(files: Iterable[Tuple[str, str]], packages: Collection[str], sources: C
     found: List[Pin] = []
     for path, text in files:
         for stanza in _stanzas(text):
-            named = stanza.get("package", "")
+            named, pin = stanza.get("package", ""), stanza.get("pin", "")
             if not named:
                 raise FleetopsError(f"'{path}' has a record without 'Package:', which apt refuses", path=path)
-            if any(_names(one, packages, sources) for one in named.split()):
-                priority = re.match(r"[+-]?\d{1,9}\Z", stanza.get("pin-priority", ""), re.ASCII)
-                found.append(
-                    {
-                        "packages": named,
-                        "pin": stanza.get("pin", ""),
-                        "priority": int(priority.group()) if priority else None,
-                        "source": path,
-                    }
+            if not pin:
+                continue  # apt passes over it
+            priority = _priority(stanza.get("pin-priority", ""), named)
+            if not priority:
+                raise FleetopsError(
+                    f"'{path}' has a record for '{named}' with a priority that apt refuses", path=path
                 )
+            if any(_names(one, packages, sources) for one in named.split()):
+                found.append({"packages": named, "pin": pin, "priority": priority, "source": path})
     return found
+
+
+def _priority(text: str, packages: str) -> int:
+    """The number that a priority begins with, as apt takes it (strtol); 0 for what it refuses."""
+    if text == "never" and packages == "*":
+        return _LEAST
+    found = re.match(r"[+-]?\d{1,9}", text, re.ASCII)
+    number = int(found.group()) if found else 0
+    return number if _LEAST <= number < -_LEAST else 0
 
 
 def _stanzas(text: str) -> Iterator[Dict[str, str]]:
@@ -71,4 +81,5 @@ def _names(word: str, packages: Collection[str], sources: Collection[str]) -> bo
         return False
     if word.startswith("/"):  # a regular expression, whose dialect is not Python's
         return "linux" in word
+    word = word.partition(":")[0]  # of one architecture
     return word.startswith("linux-") or any(fnmatch.fnmatchcase(name, word) for name in among)

@@ -90,7 +90,7 @@ def _holds(pin: Pin) -> bool:
 
     Any other only says from where they come (apt_preferences(5)).
     """
-    return pin["priority"] is not None and (pin["priority"] < 0 or pin["pin"].startswith("version"))
+    return pin["priority"] < 0 or pin["pin"].lower().startswith("version")
 
 
 def packages_broken(case: Case) -> list[Finding]:

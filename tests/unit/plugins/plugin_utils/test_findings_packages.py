@@ -76,6 +76,73 @@ def test_packages_that_are_held(clean: Facts, opened: Judged) -> None:
     ]
 
 
+PREFERENCES = "/etc/apt/preferences.d/kernel"
+
+
+def pin(how: str, priority: int, packages: str = "linux-image-*") -> Facts:
+    return {"packages": packages, "pin": how, "priority": priority, "source": PREFERENCES}
+
+
+@pytest.mark.parametrize(
+    ("how", "priority"),
+    [
+        ("version 6.1.192-2", -1),
+        ("release n=bookworm-security", -10),
+        ("origin deb.debian.org", -1),
+        ("version 6.1.170-3", 1001),
+        ("Version 6.1.170*", 500),
+    ],
+)
+def test_a_pin_that_keeps_kernels_away(clean: Facts, opened: Judged, how: str, priority: int) -> None:
+    clean["kernel"]["packages"]["pins"] = [pin(how, priority)]
+    found = opened(clean)
+    assert list(found) == [HELD]
+    assert (found[HELD]["status"], found[HELD]["remedy"]) == ("affected", None)
+    assert f"versions of linux-image-* away ({PREFERENCES})" in found[HELD]["reason"]
+    text = f"Package: linux-image-*, Pin: {how}, Pin-Priority: {priority}"
+    assert found[HELD]["evidence"] == [{"source": PREFERENCES, "text": text}]
+
+
+@pytest.mark.parametrize(
+    ("how", "priority"),
+    [
+        ("release a=bookworm-backports", 500),
+        ("release o=Debian", 1001),
+        ("origin mirror.example", 1),
+    ],
+)
+def test_a_pin_that_says_where_kernels_come_from(
+    clean: Facts, judged: Judged, how: str, priority: int
+) -> None:
+    clean["kernel"]["packages"]["pins"] = [pin(how, priority)]
+    assert judged(clean)[HELD]["status"] == "ok"
+
+
+def test_the_pins_cannot_be_read(clean: Facts, opened: Judged) -> None:
+    """Nothing is held, and yet something may be."""
+    clean["kernel"]["packages"]["pins"] = None
+    clean["kernel"]["unknown"]["packages.pins"] = WHY
+    found = opened(clean)
+    assert list(found) == [HELD]
+    assert found[HELD]["status"] == "unknown"
+    assert WHY in found[HELD]["reason"]
+    clean["kernel"]["packages"]["held"] = ["linux-image-cloud-amd64"]
+    assert opened(clean)[HELD]["status"] == "affected"
+
+
+def test_packages_that_are_held_and_pinned(clean: Facts, opened: Judged) -> None:
+    clean["kernel"]["packages"]["held"] = ["linux-image-cloud-amd64"]
+    clean["kernel"]["packages"]["pins"] = [
+        pin("version 6.1.192-2", -1),
+        pin("release o=Debian", 500, "linux-*"),
+        pin("version 6.1.170-3", 1001, "linux-headers-*"),
+    ]
+    found = opened(clean)[HELD]
+    assert found["reason"].startswith("linux-image-cloud-amd64 is held")
+    assert f"; a pin keeps versions of linux-headers-*, linux-image-* away ({PREFERENCES})" in found["reason"]
+    assert [one["source"] for one in found["evidence"]] == ["dpkg-query --show", PREFERENCES, PREFERENCES]
+
+
 @pytest.mark.parametrize(
     ("status", "words"),
     [("iF", "half-configured"), ("iU", "unpacked"), ("iHR", "half-installed, and must be installed again")],
