@@ -2,7 +2,7 @@
 """Make the captured host trees of the unit tests anew, from machines of the lab: `python tests/capture/fixtures.py`.
 
 Names of trees as arguments choose some of them. What a tree shows is its row in TREES; a tree with a COMPOSED.md was
-not captured and is left alone. One machine runs at a time.
+not captured and is left alone. One machine runs at a time. Of one, sos tells as well: `sosreport`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -28,13 +29,42 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 HOSTS = CHECKOUT / "tests/unit/fixtures/hosts"
 LAB = "fixtures"
 
+REPORT = "sosreport"
+REPORTS = HOSTS.parent / "sos"
+# Of sos, the plugins that tell something of kernels, kdump and links.
+PLUGINS = (
+    "apt,block,boot,date,dpkg,filesys,grub2,hardware,host,ipvs,kdump,kernel,memory,networking,pci,process,processor,"
+    "release,services,system,systemd"
+)
+
+# One that nothing stops, armed by systemd, and one that dies with its kernel.
 WATCHDOG = """
 set -e
+modprobe -r i6300esb
+modprobe i6300esb nowayout=1
 modprobe softdog
 mkdir -p /etc/systemd/system.conf.d
-printf '[Manager]\\nRuntimeWatchdogSec=30\\n' > /etc/systemd/system.conf.d/watchdog.conf
+printf '[Manager]\\nRuntimeWatchdogSec=30\\nKExecWatchdogSec=2min\\n' > /etc/systemd/system.conf.d/watchdog.conf
 systemctl daemon-reexec
+until [ "$(cat /sys/class/watchdog/watchdog0/state)" = active ]; do sleep 0.3; done
 """
+PIN = """\
+# Hangs on our machines.
+Package: linux-image-*
+Pin: version {version}
+Pin-Priority: -1
+"""
+
+
+def pinned(node: Node) -> None:
+    """A version of the kernel that apt is told never to install: without it, nothing is left to install."""
+    package = node.lab.manifest()["new"]["package"]
+    node.ssh("apt-get -qq update", timeout=120)
+    version = node.ssh(f"apt-cache show {package} | sed -n 's/^Version: //p'").stdout.strip()
+    node.ssh("cat > /etc/apt/preferences.d/kernel", stdin=PIN.format(version=version))
+    said = node.ssh(f"apt-cache policy {package}").stdout
+    if "Candidate: (none)" not in said:
+        raise LabError(f"apt still installs {package}", said)
 
 
 def reboot(node: Node) -> None:
@@ -80,14 +110,16 @@ class Tree:
 
 
 CLOUD = Machine()
+SMALL = Machine(crashkernel="80M")
 BULLSEYE = Machine("bullseye")
 TRIXIE = Machine("trixie", crashkernel="288M")  # what its larger initrd surely fits into
 TREES = (
     Tree("debian-6.1-clean", CLOUD, (plant.PANIC_WORD,)),
     Tree("debian-6.1-dumps", CLOUD, (plant.PANIC_WORD, dumps)),
-    Tree("debian-6.1-generic-watchdog", Machine(flavour="generic"), (WATCHDOG,)),
-    Tree("debian-6.1-incident", Machine(crashkernel="80M"), (PLANT,)),
-    Tree("debian-6.1-incident-noroot", Machine(crashkernel="80M"), (PLANT,), user="operator"),
+    Tree("debian-6.1-generic-watchdog", Machine(flavour="generic"), (WATCHDOG, pinned)),
+    Tree("debian-6.1-incident", SMALL, (PLANT,)),
+    Tree("debian-6.1-incident-noroot", SMALL, (PLANT,), user="operator"),
+    Tree(REPORT, SMALL, (PLANT, lambda node: plant.install(node, "sosreport"))),
     Tree("debian-6.18-no-kdump", None),
     # One fault each, on a machine that has none otherwise.
     Tree("debian-6.1-two-kernels", CLOUD, (plant.PANIC_WORD, plant.new_kernel)),
@@ -129,6 +161,7 @@ def capture(tree: Tree) -> None:
     """One tree, put in the place of the old one when it reads as the machine did."""
     with tempfile.TemporaryDirectory(dir=HOSTS.parent) as folder:
         fresh = Path(folder) / tree.name
+        home = HOSTS / tree.name if tree.name != REPORT else REPORTS / "debian-6.1-incident.live"
         argv = [sys.executable, str(Path(__file__).parent)]
         if tree.machine is None:
             run([*argv, "localhost", str(fresh)], timeout=300)
@@ -138,10 +171,27 @@ def capture(tree: Tree) -> None:
                 node = lab.clone(tree.machine.snapshot, tie=os.getpid())
                 plant.plant(node, *tree.plants)
                 run([*argv, "n1", str(fresh), "--lab", LAB, "--user", tree.user], timeout=300)
+                if tree.name == REPORT:
+                    report(node, Path(folder))
             finally:
                 lab.down()
-        shutil.rmtree(HOSTS / tree.name, ignore_errors=True)
-        fresh.rename(HOSTS / tree.name)
+        shutil.rmtree(home, ignore_errors=True)
+        fresh.rename(home)
+
+
+def report(node: Node, folder: Path) -> None:
+    """What sos tells of a machine, put in the place of the old report when what is kept reads as the whole does."""
+    node.ssh(f"sos report --batch --quiet --tmp-dir /var/tmp --only-plugins {PLUGINS}", timeout=900)
+    command = [*node.ssh_argv(), "cat /var/tmp/sosreport-*.tar.[gx]z"]
+    packed, unpacked = folder / "packed", folder / "unpacked"
+    packed.write_bytes(subprocess.run(command, capture_output=True, timeout=300, check=True).stdout)
+    unpacked.mkdir()
+    run(["tar", "-x", "-f", str(packed), "-C", str(unpacked)], timeout=300)
+    (whole,) = unpacked.iterdir()
+    fresh, home = folder / "report", REPORTS / "debian-6.1-incident"
+    run([sys.executable, str(Path(__file__).with_name("sosreport.py")), str(whole), str(fresh)], timeout=300)
+    shutil.rmtree(home, ignore_errors=True)
+    fresh.rename(home)
 
 
 def main() -> int:

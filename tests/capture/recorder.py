@@ -53,8 +53,18 @@ SCRUBS: tuple[tuple[str, str, str], ...] = (
     (r".*", r"(?<=\biscsi:)[^@\s\"']+(?=@)", "left-out"),
     (r"/etc/(dnf|yum)/.*|/etc/yum.conf", rf"(?i)((?:{NAME}|key)\w{{0,99}}[ \t]*=[ \t]*)\S.*", r"\1left-out"),
     (BOOT_FILES, r"(password(?:_pbkdf2)?[ \t]+\S+)[ \t]+\S+", r"\1 left-out"),
-    # All but the root, and where kured's sentinel is for the machine and for its container.
-    (r"/proc/(\d+|self)/mountinfo", r"(?m)^\S+ \S+ \S+ \S+ /(?!(?:run|var/run|sentinel) )\S.*\n", ""),
+    # All but the root, what the boot loader reads, and where kured's sentinel is for the machine and for its container.
+    (
+        r"/proc/(\d+|self)/mountinfo",
+        r"(?m)^\S+ \S+ \S+ \S+ /(?!(?:run|var/run|sentinel|boot|boot/\S+) )\S.*\n",
+        "",
+    ),
+    # systemd-system.conf(5): what systemd hands to all services may be anything.
+    (
+        r".*/systemd/\w+\.conf(\.d/.*)?",
+        r"(?m)^([ \t]*(?:Default|Manager)Environment[ \t]*=)(?:.*\\\n)*.*",
+        r"\1left-out",
+    ),
     # Of kured's options, what it tells of reboots to the outside has a password in it.
     (r"/proc/\d+/cmdline", r"(?<=\x00--reboot-sentinel-command=)[^\x00]+", "left-out"),
     (

@@ -131,8 +131,8 @@ echo "linux-image-$(uname -r)" > /run/reboot-required.pkgs
 """
 
 
-def unattended_upgrades(node: Node) -> None:
-    """The real package, on and at its defaults. The lab's repository does not have it: it goes in by ssh."""
+def install(node: Node, package: str) -> None:
+    """A package of Debian that the lab's repository does not have, without what it recommends: it goes in by ssh."""
     source = apt(SUITES[node.lab.manifest()["suite"]])
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "partial").mkdir()
@@ -140,8 +140,10 @@ def unattended_upgrades(node: Node) -> None:
         options = [f"Dir::State::status={folder}/status", f"Dir::Cache::archives={folder}"]
         options += ["Debug::NoLocking=true", "APT::Sandbox::User=root", "APT::Install-Recommends=false"]
         words = [word for option in options for word in ("-o", option)]
-        argv = ["apt-get", "-qq", *source.options, *words, "--download-only", "-y", "install"]
-        run([*argv, "unattended-upgrades"], timeout=300)
+        run(
+            ["apt-get", "-qq", *source.options, *words, "--download-only", "-y", "install", package],
+            timeout=300,
+        )
         packages = sorted(path.name for path in Path(folder).glob("*.deb"))
         packed = subprocess.run(["tar", "-c", *packages], cwd=folder, capture_output=True, check=True)
     into = (
@@ -151,5 +153,10 @@ def unattended_upgrades(node: Node) -> None:
         [*node.ssh_argv(), into], input=packed.stdout, capture_output=True, timeout=300, check=False
     )
     if done.returncode != 0:
-        raise LabError("unattended-upgrades could not be installed", done.stderr.decode(errors="replace"))
+        raise LabError(f"{package} could not be installed", done.stderr.decode(errors="replace"))
+
+
+def unattended_upgrades(node: Node) -> None:
+    """The real package, on and at its defaults."""
+    install(node, "unattended-upgrades")
     node.ssh(UPGRADES_ON)

@@ -99,11 +99,27 @@ ACTORS = {
         "1 0 0:9 / / rw - overlay o rw\n2 1 0:21 / /sentinel ro - tmpfs t rw\n3 1 0:2 /hunter2 /etc/x rw - ext4 d rw\n",
         "1 0 0:9 / / rw - overlay o rw\n2 1 0:21 / /sentinel ro - tmpfs t rw\n",
     ),
+    "/proc/self/mountinfo": (
+        "1 0 8:3 / / rw - xfs d rw\n2 1 8:1 / /boot rw - xfs d rw\n3 1 8:4 / /boot-hunter2 rw - xfs d rw\n",
+        "1 0 8:3 / / rw - xfs d rw\n2 1 8:1 / /boot rw - xfs d rw\n",
+    ),
+    "/proc/1/mountinfo": (
+        "1 0 8:1 / /boot/efi rw - vfat d rw\n2 0 0:9 / /home/alice rw - nfs4 hunter2:/x rw\n",
+        "1 0 8:1 / /boot/efi rw - vfat d rw\n",
+    ),
+    "/etc/systemd/system.conf": (
+        "[Manager]\n#DefaultEnvironment=\nDefaultEnvironment=A=hunter2 \\\n  B=hunter2\nRuntimeWatchdogSec=30\n",
+        "[Manager]\n#DefaultEnvironment=\nDefaultEnvironment=left-out\nRuntimeWatchdogSec=30\n",
+    ),
+    "/usr/lib/systemd/system.conf.d/10-proxy.conf": (
+        "[Manager]\nManagerEnvironment = hunter2\nKExecWatchdogSec=2min\n",
+        "[Manager]\nManagerEnvironment =left-out\nKExecWatchdogSec=2min\n",
+    ),
 }
 
 
 @pytest.mark.parametrize("path", ACTORS)
-def test_secrets_of_those_who_act_on_it_stay_there_too(tmp_path: Path, path: str) -> None:
+def test_secrets_of_what_else_is_read_stay_there_too(tmp_path: Path, path: str) -> None:
     text, kept = ACTORS[path]
     (tmp_path / path[1:]).parent.mkdir(parents=True)
     (tmp_path / path[1:]).write_text(text)

@@ -99,9 +99,9 @@ def test_one_of_each_kind_and_one_of_none(folder: Path, arguments: tuple[str, ..
     words = " ".join(run.text.split())
     for line in (
         "fleetops.kernel assess of what dead nodes left behind: 4 nodes",
-        "captured: if it panicked as it was in its captured tree of 2026-11-24 12:56:21Z, it HANGS",
+        "captured: if it panicked as it was in its captured tree of 2026-11-24 16:35:25Z, it HANGS",
         "disk: if it panicked as it was in its disk of 2026-11-18 11:06:40Z, it is UNKNOWN what happens",
-        "reported: if it panicked as it was in its sosreport of 2026-11-24 12:36:46Z, it is UNKNOWN what happens",
+        "reported: if it panicked as it was in its sosreport of 2026-11-24 16:35:35Z, it is UNKNOWN what happens",
         "On a panic then: 1 HANGS, 3 UNKNOWN.",
     ):
         assert line in words, run.text

@@ -3,7 +3,17 @@
 
 from __future__ import annotations
 
-from capture.compose.trees import MACHINE_ID, NODE_MODULES, UUID, Tree, memory, modules, os_release
+from capture.compose.trees import (
+    MACHINE_ID,
+    NODE_MODULES,
+    UUID,
+    Tree,
+    boot_partition,
+    memory,
+    modules,
+    os_release,
+    systemd,
+)
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._platform import redhat
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import rpm
@@ -26,6 +36,7 @@ def machine(tree: Tree, release: str, proc_version: str, words: str) -> None:
     """What is the same on all of them: no Debian's files, NetworkManager in the place of networkd, XFS."""
     for start in (
         "/boot/",
+        "/etc/apt/",
         "/etc/default/",
         "/etc/systemd/networkd",
         "/sys/fs/cgroup/system.slice/systemd-networkd",
@@ -211,6 +222,8 @@ def rocky() -> None:
     packages = [rocky_kernel(release.rpartition(".")[0]) for release in (running, newer)]
     rpm_answer(tree, "".join([*packages, tools]))
     kernels(tree, [running, newer])
+    boot_partition(tree, "xfs", "/dev/mapper/rl-root", "/dev/sda2")
+    systemd(tree, "off")
     modules(tree, f"{NODE_MODULES} xfs nf_flow_table", {newer: ""})
     entries = [(release, f"{MACHINE_ID}-{release}", " $tuned_params") for release in (running, newer)]
     entries.append((f"0-rescue-{MACHINE_ID}", f"{MACHINE_ID}-0-rescue", ""))
@@ -246,6 +259,8 @@ def rocky() -> None:
         | /boot/grub2 | grub.cfg with `blscfg`; `saved_entry` names the file of an entry |
         | `rpm -qa` | the fields that are asked for; `kernel` only joins `kernel-core` and `kernel-modules` |
         | kdump | /etc/kdump.conf and /etc/sysconfig/kdump as kexec-tools brings them |
+        | /proc/self/mountinfo | /boot on a partition with XFS, as the installer lays it out |
+        | /etc/systemd/system.conf | systemd-system.conf(5): the defaults, as comments |
 
         Nothing is locked. 5.14.0-570.35.1 was installed with UPDATEDEFAULT=no: 570.33.1 boots again.
         """,
@@ -291,6 +306,8 @@ def openeuler() -> None:
     tools = "kexec-tools 2.0.23-18.oe2203sp4 kexec-tools 1600000\n"
     rpm_answer(tree, "".join([*packages, tools]))
     kernels(tree, [running, newer])
+    boot_partition(tree, "ext4", "/dev/mapper/openeuler-root", "/dev/sda1")
+    systemd(tree, "0")
     modules(tree, f"{NODE_MODULES} hinic", {newer: ""})
     tree.put("/proc/mounts", "none / ext4 rw 0 0\nnone / proc rw 0 0\n")
     tree.put("/proc/filesystems", "nodev\tproc\nnodev\tsysfs\nnodev\ttmpfs\n\text4\n")
@@ -317,6 +334,7 @@ def openeuler() -> None:
         """
         From the captured `debian-6.1-clean` (/proc, /sys), with openEuler 22.03 LTS SP4's own in documented formats:
         one package `kernel` for a kernel (`rpm -qa`), a grub.cfg with menu entries and without `blscfg`, a
-        `saved_entry` that is a title, and kdump as kexec-tools 2.0.23 brings it.
+        `saved_entry` that is a title, kdump as kexec-tools 2.0.23 brings it, /boot on a partition with ext4, and the
+        defaults of systemd 249 (systemd-system.conf(5)).
         """,
     )

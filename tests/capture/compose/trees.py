@@ -138,3 +138,27 @@ def memory(tree: Tree, gib: int, reserved_mib: int) -> None:
     start = 0x60000000
     lines = f"00001000-0009fbff : System RAM\n{start:08x}-{start + size - 1:08x} : Crash kernel\n"
     tree.put("/proc/iomem", lines)
+
+
+def boot_partition(tree: Tree, kind: str, root: str, boot: str) -> None:
+    """/boot on a partition of the first disk, the root in a volume of LVM; *root* and *boot* are their devices."""
+    number = boot[-1]
+    mounts = f"25 1 253:0 / / rw,relatime shared:1 - {kind} {root} rw\n"
+    mounts += f"94 25 8:{number} / /boot rw,relatime shared:40 - {kind} {boot} rw\n"
+    tree.put("/proc/self/mountinfo", mounts)
+    # A partition is the same directory everywhere.
+    tree.notes["listings"][f"/sys/dev/block/8:{number}"] = tree.notes["listings"].pop("/sys/dev/block/254:1")
+
+
+def systemd(tree: Tree, off: str) -> None:
+    """system.conf as it comes: comments with the defaults. *off*: how this systemd spells what it does not do."""
+    tree.put(
+        "/etc/systemd/system.conf",
+        f"""
+        [Manager]
+        #RuntimeWatchdogSec={off}
+        #RebootWatchdogSec=10min
+        #KExecWatchdogSec={off}
+        #WatchdogDevice=
+        """,
+    )

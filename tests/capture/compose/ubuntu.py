@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import textwrap
 
-from capture.compose.trees import NODE_MODULES, UUID, Tree, memory, modules, os_release
+from capture.compose.trees import NODE_MODULES, UUID, Tree, memory, modules, os_release, systemd
 
 
 def dpkg_status(packages: str) -> str:
@@ -262,6 +262,7 @@ def jammy() -> None:
     boot(tree, [running, older], words)
     modules(tree, f"{NODE_MODULES} ice bonding nvme nvme_core", {older: ""})
     upgrades(tree)
+    systemd(tree, "0")
     kdump(tree, running, words, "nousb", 192, 49000000)
     tree.save(
         "ubuntu-22.04-incident",
@@ -276,6 +277,7 @@ def jammy() -> None:
         | grub.cfg | as its grub-mkconfig 2.06 writes it: recordfail, initrdfail, a submenu, recovery entries |
         | kdump-tools 1.6.10ubuntu2.2 | its default words (`nousb`) and reservation (`512M-:192M`) |
         | unattended-upgrades | on, as it comes with Ubuntu; settings at their defaults |
+        | systemd 249 | systemd-system.conf(5): the defaults, as comments |
         | /proc/modules | modules of a Kubernetes node; addresses and sizes mean nothing |
         """,
     )
@@ -346,6 +348,12 @@ def noble() -> None:
     boot(tree, [newer, running], words)
     modules(tree, f"{NODE_MODULES} bnxt_en", {newer: "bnxt_en"})
     upgrades(tree)
+    systemd(tree, "off")
+    # Since 6.6: as many processors (CONFIG_NR_CPUS) and pieces of memory as Debian's 6.12 has room for.
+    tree.put("/sys/kernel/crash_elfcorehdr_size", "917616\n")
+    for pocket, origin in (("apps", "UbuntuESMApps"), ("infra", "UbuntuESM")):
+        pin = f"Package: *\nPin: release o={origin}, n=noble-{pocket}-security\nPin-Priority: 510\n"
+        tree.put(f"/etc/apt/preferences.d/ubuntu-pro-esm-{pocket}", pin)
     kdump(tree, running, words, "usbcore.nousb", 512, 41000000)
     # netplan(5): what it makes for networkd, and a site that keeps networkd from Cilium's routes.
     tree.put("/run/systemd/network/10-netplan-eth0.network", "[Match]\nName=eth0\n\n[Network]\nDHCP=ipv4\n")
@@ -358,7 +366,8 @@ def noble() -> None:
         """
         From the captured `debian-6.1-clean` (/proc, /sys), with Ubuntu 24.04's own, in its documented formats: those of
         `ubuntu-22.04-incident`, and kdump-tools 1.10.3ubuntu2 with its reservation by ranges, netplan over networkd
-        (networkd.conf(5)), and a kernel of hardware enablement (`linux-generic-hwe-24.04`, sources `linux-hwe-6.17` and
+        (networkd.conf(5)), the size of a header that 6.8 renews, Ubuntu Pro's pins (apt_preferences(5)), which
+        speak of no kernel, and a kernel of hardware enablement (`linux-generic-hwe-24.04`, sources `linux-hwe-6.17` and
         `linux-meta-hwe-6.17`) that is installed without `linux-modules-extra` and stands first in GRUB's menu.
         """,
     )

@@ -75,7 +75,7 @@ def test_a_machine_without_a_kernel_package_has_none() -> None:
     host = Host(str(FIXTURES / "debian-6.18-no-kdump"))
     packages = debian.packages(host)
     assert [package for package in packages if debian.release_of(package)] == []
-    assert dict(debian.kernel_packages(host, packages)) == {"held": [], "broken": [], "metas": []}
+    assert dict(debian.kernel_packages(host, packages)) == {"held": [], "broken": [], "pins": [], "metas": []}
 
 
 STATUS = """\
@@ -327,6 +327,7 @@ def test_meta_packages_track_what_they_depend_on_and_not_what_their_version_says
     assert dict(kernels(ubuntu(tmp_path))) == {
         "held": [],
         "broken": [],
+        "pins": [],
         "metas": [
             {"name": "linux-generic", "version": "5.15.0.91.88", "tracks": NEW},
             {"name": "linux-image-generic", "version": "5.15.0.91.88", "tracks": NEW},
@@ -480,6 +481,22 @@ def test_what_a_kernel_has_beside_its_image(tmp_path: Path) -> None:
     assert debian.beside(gone) == {}  # type: ignore[arg-type]
 
 
+def test_the_headers_of_a_kernel_are_beside_it(tmp_path: Path) -> None:
+    """And not those that all flavours share, of no kernel, or of one whose image is not there."""
+    names = (
+        f"linux-headers-{NEW}",
+        "linux-headers-5.15.0-112",
+        "linux-headers-generic",
+        "linux-headers-5.15.0-91-generic",
+    )
+    found = [*debian.packages(ubuntu(tmp_path)), *map(package_named, names)]
+    assert debian.beside(found) == {NEW: ["linux-modules-extra", "linux-headers"]}
+    assert debian.beside([package_named(IMAGE), package_named(f"linux-headers-{RUNNING}")]) == {
+        RUNNING: ["linux-headers"]
+    }
+    assert debian.beside([package_named(IMAGE), package_named(f"linux-headers-{RUNNING}", "rc")]) == {}
+
+
 @pytest.mark.parametrize(
     ("release", "beside", "names"),
     [
@@ -487,6 +504,8 @@ def test_what_a_kernel_has_beside_its_image(tmp_path: Path) -> None:
         ("5.15.0-204-generic", ["linux-modules-extra"], ["linux-modules-extra-5.15.0-204-generic"]),
         ("6.17.0-38-generic", ["linux-modules-extra"], ["linux-modules-extra-6.17.0-38-generic"]),
         ("7.0.0-43-generic", ["linux-modules-extra"], []),
+        ("6.1.0-56-amd64", ["linux-headers"], ["linux-headers-6.1.0-56-amd64"]),
+        ("7.0.0-43-generic", ["linux-modules-extra", "linux-headers"], ["linux-headers-7.0.0-43-generic"]),
     ],
 )
 def test_what_is_installed_for_a_release(release: str, beside: list[str], names: list[str]) -> None:

@@ -49,6 +49,8 @@ def tree(tmp_path: Path) -> Tree:
             "/proc/sys/kernel/osrelease": f"{RELEASE}\n",
             "/sys/kernel/kexec_crash_loaded": "1\n",
             "/sys/kernel/kexec_crash_size": str(256 << 20),
+            "/sys/kernel/kexec_loaded": "0\n",
+            "/sys/kernel/vmcoreinfo": "0x0000000104fd3000 1024\n",
             "/etc/kdump.conf": CONF,
             "/etc/sysconfig/kdump": SYSCONFIG,
             **(files or {}),
@@ -91,6 +93,10 @@ def test_a_machine_that_is_ready(tree: Tree) -> None:
         "total_bytes": 50 << 30,
     }
     assert facts["dumps"] == []
+    assert (facts["kexec_loaded"], facts["vmcoreinfo"]) == (
+        False,
+        {"address": "0x104fd3000", "bytes": 0x1024},
+    )
     capture = facts["capture"]
     assert (capture["loaded"], capture["panic"], capture["source"]) == (True, 10, "/etc/sysconfig/kdump")
     assert (capture["initrd"], capture["initrd_bytes"]) == (INITRD, 32 << 20)

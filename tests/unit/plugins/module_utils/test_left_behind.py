@@ -177,7 +177,7 @@ def test_a_disk_that_is_mounted_for_rescue_does_not_show_the_machine_that_looks(
 
 def test_when_a_tree_was_as_it_is(tmp_path: Path) -> None:
     assert Host().time() is None
-    assert Host(str(SOS)).time() == "2026-11-24T12:36:46Z"  # date --utc
+    assert Host(str(SOS)).time() == "2026-11-24T16:35:35Z"  # date --utc
     captured = plant(tmp_path / "a", {f"/{CAPTURE_FILE}": "{}"})
     os.utime(captured / CAPTURE_FILE, (0, 1_795_000_000))
     assert Host(str(captured)).time() == "2026-11-18T11:06:40Z"
@@ -421,6 +421,8 @@ def test_a_report_tells_what_it_can() -> None:
         assert kernel[name] == live["kernel"][name], name
     for name in ("memory_bytes", "panic_sysctls", "cpu_vendor", "file_systems", "modules"):
         assert kernel[name] == live["kernel"][name], name
+    for name in ("crash_kexec_post_notifiers", "panic_sys_info", "microcode", "config_file", "load_kexec"):
+        assert kernel[name] == live["kernel"][name], name
     for name in ("loaded", "cmdline", "panic", "initrd", "source"):
         assert kdump["capture"][name] == live["kdump"]["capture"][name], name
     assert kdump["service"] == live["kdump"]["service"]
@@ -550,7 +552,7 @@ fleetops.kernel assess of what dead nodes left behind: 4 nodes in 1 zone, 2026-1
 
 n1 (zone_a): if it panicked as it was in its captured tree of 2026-11-24 12:56:21Z, it HANGS,
     because it has no net.
-n2: if it panicked as it was in its sosreport of 2026-11-24 12:36:46Z, it is UNKNOWN what happens,
+n2: if it panicked as it was in its sosreport of 2026-11-24 16:35:35Z, it is UNKNOWN what happens,
     because it has no net.
 n3: if it panicked as it was in its disk, it is UNKNOWN what happens, because it has no net.
 n4: if it panicked as it was in its folder, it is UNKNOWN what happens, because it could not be
@@ -560,7 +562,7 @@ n1 (zone_a): debian 12, kernel 6.1.0-47-cloud-amd64
   read from /srv/dead/n1 (captured tree, 2026-11-24 12:56:21Z)
 
 n2: debian 12, kernel 6.1.0-47-cloud-amd64
-  read from /srv/dead/n2/sosreport-n2-2026-11-24-abcdefg (sosreport, 2026-11-24 12:36:46Z)
+  read from /srv/dead/n2/sosreport-n2-2026-11-24-abcdefg (sosreport, 2026-11-24 16:35:35Z)
 
 n3: unknown system, kernel unknown
   read from /srv/dead/n3 (disk, nothing in it says when)
@@ -598,7 +600,7 @@ DEAD = {
     "n2": dead(
         "sosreport",
         "/srv/dead/n2/sosreport-n2-2026-11-24-abcdefg",
-        "2026-11-24T12:36:46Z",
+        "2026-11-24T16:35:35Z",
         "6.1.0-47-cloud-amd64",
     ),
     "n3": dead("disk", "/srv/dead/n3", None, None),

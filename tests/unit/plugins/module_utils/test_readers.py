@@ -69,6 +69,7 @@ def test_facts_of_a_machine_are_small(name: str) -> None:
 
 
 # What may be null without being unknown, since null is the answer.
+KERNEL_ANSWERS = {"pinned", "trial"}
 ANSWERS = {
     "implementation",
     "service",
@@ -104,7 +105,7 @@ def test_what_is_null_has_its_reason(name: str) -> None:
     host = Host(str(FIXTURES / name))
     kernel_facts, kdump_facts = kernel.read(host), kdump.read(host)
     for path in nulls(kernel_facts):
-        assert explained(path, kernel_facts["unknown"]) or path in ("pinned", "trial"), path
+        assert explained(path, kernel_facts["unknown"]) or path in KERNEL_ANSWERS, path
     installed = kdump_facts["implementation"] is not None
     for path in nulls(kdump_facts):
         allowed = {"capture.panic"} if installed else ANSWERS
@@ -229,8 +230,24 @@ def test_the_clean_machine() -> None:
     assert facts["cmdline"] is not None
     assert facts["cmdline"]["tokens"][0] == f"BOOT_IMAGE=/boot/vmlinuz-{RUNNING}"
     assert facts["taint"] == {"value": 0, "names": []}
-    assert facts["fault_counts"] == {"oops": 0, "warn": 0}
+    assert facts["config_file"] == f"/boot/config-{RUNNING}"
+    assert facts["fault_counts"] == {"oops": 0, "warn": 0}  # the others are of 6.16
     assert facts["panic_sysctls"]["kernel.panic"] == 0
+    assert (facts["panic_sysctls"]["kernel.oops_limit"], facts["panic_sysctls"]["kernel.warn_limit"]) == (
+        10000,
+        0,
+    )
+    assert "kernel.kexec_load_limit_panic" not in facts["panic_sysctls"]  # of 6.3
+    assert (facts["panic_sys_info"], facts["crash_kexec_post_notifiers"]) == ([], False)
+    assert facts["boot_environment"] == {
+        "path": "/boot/grub/grubenv",
+        "writable": True,
+        "because": "'/boot/grub/grubenv' is on ext4, on a plain partition (254:1)",
+    }
+    assert facts["load_kexec"] is False
+    assert (facts["cpu_vendor"], facts["microcode"]) == ("AuthenticAMD", "0x1000065")
+    assert facts["packages"] is not None
+    assert facts["packages"]["pins"] == []
     assert facts["watchdogs"] == []
     assert facts["memory_bytes"] == 1 << 30
 
@@ -248,16 +265,91 @@ def test_without_root() -> None:
 
 def test_watchdogs() -> None:
     facts = kernel.read(Host(str(FIXTURES / "debian-6.1-generic-watchdog")))
+    told = {"bootstatus": 0, "pretimeout": 0, "pretimeout_governor": "", "min_timeout": 1}
     assert facts["watchdogs"] == [
-        {"name": "watchdog0", "identity": "i6300ESB timer", "hardware": True, "active": True, "timeout": 30},
+        {
+            "name": "watchdog0",
+            "identity": "i6300ESB timer",
+            "hardware": True,
+            "active": True,
+            "timeout": 30,
+            "nowayout": True,
+            "max_timeout": 2046,
+            "status": "0x8200",  # WDIOF_KEEPALIVEPING: systemd was there; and WDIOF_PRETIMEOUT
+            **told,
+        },
         {
             "name": "watchdog1",
             "identity": "Software Watchdog",
             "hardware": False,
             "active": False,
             "timeout": 60,
+            "nowayout": False,
+            "max_timeout": 65535,
+            "status": "0x200",
+            **told,
         },
     ]
+
+
+def test_systemd_arms_a_watchdog_of_a_real_machine() -> None:
+    facts = kernel.read(Host(str(FIXTURES / "debian-6.1-generic-watchdog")))
+    source = "/etc/systemd/system.conf.d/watchdog.conf"
+    assert facts["systemd_watchdog"] == {
+        "runtime": 30.0,
+        "reboot": 600.0,
+        "kexec": 120.0,
+        "device": "",
+        "lines": [
+            {"source": source, "text": "RuntimeWatchdogSec=30"},
+            {"source": source, "text": "KExecWatchdogSec=2min"},
+        ],
+    }
+
+
+# systemd 247 to 257, as they come, and written as they come.
+@pytest.mark.parametrize("name", [name for name in MACHINES if name != "debian-6.1-generic-watchdog"])
+def test_systemd_as_it_comes_arms_none_while_the_machine_runs(name: str) -> None:
+    assert kernel.read(Host(str(FIXTURES / name)))["systemd_watchdog"] == {
+        "runtime": 0.0,
+        "reboot": 600.0,
+        "kexec": 0.0,
+        "device": "",
+        "lines": [],
+    }
+
+
+def test_the_pin_of_a_real_machine() -> None:
+    packages = kernel.read(Host(str(FIXTURES / "debian-6.1-generic-watchdog")))["packages"]
+    assert packages is not None
+    assert (packages["held"], packages["pins"]) == (
+        [],
+        [
+            {
+                "packages": "linux-image-*",
+                "pin": "version 6.1.192-2",
+                "priority": -1,
+                "source": "/etc/apt/preferences.d/kernel",
+            }
+        ],
+    )
+
+
+def test_pins_of_everything_are_no_word_on_kernels() -> None:
+    """As Ubuntu Pro's client brings them."""
+    host = Host(str(FIXTURES / "ubuntu-24.04"))
+    assert len(host.listdir("/etc/apt/preferences.d")) == 2
+    packages = kernel.read(host)["packages"]
+    assert packages is not None
+    assert packages["pins"] == []
+
+
+def test_pins_that_cannot_be_read_leave_the_rest(machine: Machine) -> None:
+    host = machine(CLEAN, unreadable={"/etc/apt/preferences.d": "Permission denied"})
+    facts = kernel.read(host)
+    assert facts["packages"] is not None
+    assert (facts["packages"]["held"], facts["packages"]["pins"]) == ([], None)
+    assert "Permission denied" in facts["unknown"]["packages.pins"]
 
 
 def test_a_watchdog_that_does_not_say_what_it_is_has_proved_nothing(machine: Machine) -> None:
@@ -278,7 +370,7 @@ def test_an_ipmi_watchdog_that_is_no_class_device_may_be_armed(machine: Machine,
     assert facts["watchdogs"] == [*before, IPMI]
     for part in ("active", "timeout"):
         assert "no device in /sys/class/watchdog" in facts["unknown"][f"watchdogs.ipmi_watchdog.{part}"]
-    assert [path for path in nulls(facts) if not explained(path, facts["unknown"])] == []
+    assert {path for path in nulls(facts) if not explained(path, facts["unknown"])} == KERNEL_ANSWERS
 
 
 def test_an_ipmi_watchdog_that_is_a_class_device_is_there_once(machine: Machine) -> None:
@@ -419,6 +511,28 @@ def test_counters_that_a_kernel_has_not_are_left_out(machine: Machine) -> None:
     assert facts["fault_counts"] == {"warn": 0}
 
 
+def test_the_counters_of_a_newer_kernel() -> None:
+    facts = kernel.read(Host(str(FIXTURES / "debian-6.18-no-kdump")))
+    assert facts["fault_counts"] == dict.fromkeys(
+        ["oops", "warn", "hardlockup", "softlockup", "rcu_stall"], 0
+    )
+    assert (facts["config_file"], facts["panic_sys_info"]) == ("/proc/config.gz", [])
+
+
+def test_a_boot_environment_on_a_partition_of_its_own() -> None:
+    """The root is a volume of LVM, through which GRUB would not write."""
+    found = {name: kernel.read(Host(str(FIXTURES / name)))["boot_environment"] for name in MACHINES}
+    assert found["rocky-9"] == {
+        "path": "/boot/grub2/grubenv",
+        "writable": True,
+        "because": "'/boot/grub2/grubenv' is on xfs, on a plain partition (8:2)",
+    }
+    assert found["openeuler-22.03"] is not None
+    assert found["openeuler-22.03"]["because"].endswith("is on ext4, on a plain partition (8:1)")
+    unknown = {name for name, environment in found.items() if environment is None}
+    assert unknown == {"debian-6.1-incident-noroot", "debian-6.18-no-kdump"}
+
+
 def test_a_sysctl_that_a_kernel_has_not_is_left_out(machine: Machine) -> None:
     facts = kernel.read(machine(CLEAN, {"/proc/sys/kernel/hung_task_panic": None}))
     assert "kernel.hung_task_panic" not in facts["panic_sysctls"]
@@ -545,6 +659,17 @@ def test_the_clean_machine_is_ready() -> None:
     assert (facts["target"]["path"], facts["target"]["kind"]) == ("/var/crash", "local")
     assert 0 < (facts["target"]["free_bytes"] or 0) < (facts["target"]["total_bytes"] or 0)
     assert facts["dumps"] == []
+
+
+def test_what_this_kernel_keeps_for_the_next(machine: Machine) -> None:
+    facts = kdump.read(Host(str(FIXTURES / CLEAN)))
+    # VMCOREINFO_NOTE_SIZE of x86: 4096 bytes and the head of a note; the file has it in hexadecimal.
+    assert facts["vmcoreinfo"] == {"address": "0x3fea000", "bytes": 4096 + 36}
+    assert (facts["kexec_loaded"], facts["capture"]["elfcorehdr_bytes"]) == (False, 0)
+    # Renewed since 6.6: of 56 bytes each, for the kernel, the note, 8192 processors and 8192 pieces of memory.
+    newer = kdump.read(Host(str(FIXTURES / "debian-6.12-clean")))
+    assert newer["capture"]["elfcorehdr_bytes"] == 56 * (2 + 8192 + 8192)
+    assert kdump.read(machine(CLEAN, {"/sys/kernel/kexec_loaded": "1\n"}))["kexec_loaded"] is True
 
 
 def test_the_incident() -> None:

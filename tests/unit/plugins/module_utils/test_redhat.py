@@ -346,6 +346,7 @@ def test_packages(machine: Machine) -> None:
     assert dict(redhat.kernel_packages(machine, packages)) == {
         "held": [],
         "broken": [],
+        "pins": [],
         "metas": [{"name": "kernel", "version": NEW.rpartition(".")[0], "tracks": NEW}],
     }
 

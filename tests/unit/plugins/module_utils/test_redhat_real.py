@@ -206,6 +206,7 @@ def test_what_rpm_says_of_a_kernel(system: Root) -> None:
     assert dict(redhat.kernel_packages(system, redhat.packages(system))) == {
         "held": [],
         "broken": [],
+        "pins": [],
         "metas": [{"name": "kernel", "version": f"5.14.0-{RELEASES[0]}", "tracks": OLD}],
     }
 

@@ -27,7 +27,7 @@ DOUBT = "unknown crashkernel-too-small:crashkernel"  # between what was seen to 
 FOUND: dict[str, set[str]] = {
     "debian-6.1-clean": set(),
     "debian-6.1-dumps": {"affected dumps-waiting:target"},
-    "debian-6.1-generic-watchdog": {HANGS},
+    "debian-6.1-generic-watchdog": {HANGS, "affected packages-held:packages"},  # a pin
     "debian-6.1-incident": {HANGS, "affected crashkernel-too-small:crashkernel", *STALE},
     "debian-6.1-two-kernels": {NEWER},
     "debian-6.1-once": {NEWER, "affected next-boot-differs:boot"},
@@ -79,11 +79,12 @@ PLANNED: dict[str, dict[str, Any]] = {
 IN_PART = {"debian-6.1-incident-noroot", "debian-6.18-no-kdump"}
 # What no machine of the family can tell.
 RED_HAT = {"kernel": {"flavour", "reboot_required", "upstream"}}
-# None of the trees has, or was asked for, what would write the marker on Debian.
+# Plain Debian has nothing that would write the marker.
 DEBIAN = {"kernel": {"reboot_required"}}
 UNKNOWN: dict[str, dict[str, set[str]]] = {
     "rocky-9": RED_HAT,
     "openeuler-22.03": RED_HAT,
+    "debian-6.1-auto-reboot": {},  # unattended-upgrades would
     "debian-6.1-kured": {},
 }
 
