@@ -80,7 +80,9 @@ def _can_boot(name: str, facts: Facts, want: str, so_far: str, evidence: Sequenc
     found = readings.installed(kernel, want)
     if found is None:
         return _gate(
-            name, None, f"{so_far}, but cannot tell whether it can boot: it is not among the installed kernels"
+            name,
+            None,
+            f"{so_far}, but cannot tell whether it can boot: it is not among the installed kernels",
         )
     if found["bootable"] is None:
         why = kernel["unknown"].get(f"installed.{want}.bootable") or "no reason given"
