@@ -16,12 +16,15 @@ REFUSED, UNTRIED, FELL_BACK, KEPT, STRANDED = "refused", "untried", "fell_back",
 class Fallback(TypedDict):
     """``reboot``: one ordered reboot brings the old kernel back. ``tried``: take back what was for one boot only.
 
+    ``clear_first``: take it back before that reboot, which would come to the new kernel again: the boot loader did not
+    take the entry for one boot back. Where it is false, the order is of no matter.
     ``hold``: packages that must not come back by themselves. ``sentence``: the outcome, for a person.
     """
 
     outcome: str  # refused | untried | fell_back | kept | stranded
     reboot: bool
     tried: bool
+    clear_first: bool
     hold: list[str]
     sentence: str
 
@@ -42,21 +45,44 @@ def kernel_fallback(facts: Any, before: Any, want: Any) -> Fallback:
             raise FleetopsError(f"It cannot be told whether the node fell back: {fact} is unknown ({why})")
     entry = now.get("next_boot") or {}
     if now["boot_id"] == was["boot_id"]:
-        # What was pending before is somebody else's, and stays.
-        pending = any(one and not other for one, other in zip(_pending(now), _pending(was), strict=True))
-        return _answer(UNTRIED, f"untried: {old} still runs, and {new} was not booted", tried=pending)
+        return _answer(
+            UNTRIED, f"untried: {old} still runs, and {new} was not booted", tried=_ours(now, was, new)
+        )
     hold = [target["package"]] if new != old and target.get("package") else []
     if now["release"] == old:
         if new == old:
             return _answer(STRANDED, f"stranded: {old} runs, and no other version of it is on the disk")
+        if entry.get("once") is True and entry.get("release") == new:
+            words = (
+                f"untried: {old} was booted again, and {new}, which is still set for one boot only, was not"
+            )
+            return _answer(UNTRIED, words, tried=True)
         words = f"fell_back: {new} was tried, and {old} runs again without anybody's help"
         return _answer(FELL_BACK, words, tried=True, hold=hold)
     if now["release"] != new:
         words = f"stranded: {now['release']} runs, and neither {new}, which was tried, nor {old}, which ran before"
         return _answer(STRANDED, words, tried=True, hold=hold)
+    return _new_runs(now, old, new, hold)
+
+
+def _new_runs(now: Mapping[str, Any], old: Any, new: Any, hold: list[str]) -> Fallback:
+    """The new kernel still runs: does a reboot bring the old one back?"""
+    entry = now.get("next_boot") or {}
     if entry.get("release") == old and not entry.get("once"):
         words = f"fell_back: {new} was tried and did not hold, and one reboot brought {old} back"
         return _answer(FELL_BACK, words, reboot=True, tried=True, hold=hold)
+    if entry.get("release") == new and entry.get("once"):
+        if (now.get("pinned") or {}).get("release") == old:
+            words = (
+                f"fell_back: {new} was tried and did not hold, its entry for one boot only stayed and was taken back, "
+                f"and one reboot brought {old} back"
+            )
+            return _answer(FELL_BACK, words, reboot=True, tried=True, clear_first=True, hold=hold)
+        words = (
+            f"stranded: {new} runs and did not hold, it is still set for one boot only, and {old} is not pinned as the "
+            "default: what a reboot would come to without that entry is unknown"
+        )
+        return _answer(STRANDED, words)
     if entry.get("release") == new:
         return _answer(
             KEPT, f"kept: {new} runs and is the default; the entry point rollback goes back to {old}"
@@ -68,17 +94,35 @@ def kernel_fallback(facts: Any, before: Any, want: Any) -> Fallback:
     return _answer(STRANDED, words)
 
 
-def _pending(kernel: Mapping[str, Any]) -> tuple[bool, bool]:
-    return (kernel.get("next_boot") or {}).get("once") is True, bool(kernel.get("trial"))
+def _ours(now: Mapping[str, Any], was: Mapping[str, Any], new: Any) -> bool:
+    """Is something pending for one boot only that is the change's own?
+
+    What is for the target is, be it from a run before that was killed. Of the rest, what was pending before is somebody
+    else's, and stays.
+    """
+    pairs = zip(_pending(now), _pending(was), strict=True)
+    return any(one is not None and (one.get("release") == new or other is None) for one, other in pairs)
+
+
+def _pending(kernel: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
+    """(the entry for one boot, the trial), each None where there is none"""
+    entry = kernel.get("next_boot") or {}
+    return entry if entry.get("once") is True else None, kernel.get("trial") or None
 
 
 def _answer(
-    outcome: str, sentence: str, reboot: bool = False, tried: bool = False, hold: list[str] | None = None
+    outcome: str,
+    sentence: str,
+    reboot: bool = False,
+    tried: bool = False,
+    clear_first: bool = False,
+    hold: list[str] | None = None,
 ) -> Fallback:
     return {
         "outcome": outcome,
         "reboot": reboot,
         "tried": tried,
+        "clear_first": clear_first,
         "hold": hold or [],
         "sentence": sentence,
     }

@@ -28,6 +28,8 @@ EXTRA = "linux-modules-extra-"
 # From here on, Ubuntu has all modules of a kernel in one package.
 WITHOUT_EXTRA = 7
 UNSIGNED = "-unsigned"
+# The kind of problem that kernel_packages gives the lock of a package manager.
+LOCKED = "locked"
 # Of dpkg's status, the second letter.
 _STATES = {
     "H": "half-installed",
@@ -81,8 +83,8 @@ def kernel_preflight(
 ) -> list[Problem]:
     """All problems of a change to *want* (of `kernel_target`), tried as *way* (of `kernel_trial`) says.
 
-    *packages*: what the module kernel_packages returned in check mode; its problems, and the refusals of the trial, are
-    among them. *repair*: packages that are there in part are mended first.
+    *packages*: what the module kernel_packages returned in check mode; its problems but for a lock (``kind``: locked),
+    and the refusals of the trial, are among them. *repair*: packages that are there in part are mended first.
     """
     kernel = target.kernel_of(facts, *trial.READS, *READS)
     if kernel["container"]:
@@ -91,7 +93,9 @@ def kernel_preflight(
     found: list[Problem] = []
     if kernel["container"] is None:
         found.append(_unknown(kernel, "container", "Whether this is a container"))
-    said = packages if isinstance(packages, Mapping) else {}
+    said = {**packages} if isinstance(packages, Mapping) else {}
+    # A lock passes: the download waits for it, and nothing has been changed until then.
+    said["problems"] = [one for one in said.get("problems") or () if one.get("kind") != LOCKED]
     chosen = way if isinstance(way, Mapping) else {}
     new, old = str(want["release"]), kernel["release"] or ""
     case = _Case(
@@ -111,7 +115,7 @@ def kernel_preflight(
         release_held=target.truth("kernel_upgrade_release_held", release_held),
         repair=target.truth("repair", repair),
     )
-    others = (*(said.get("problems") or ()), *(chosen.get("refusals") or ()))
+    others = (*said["problems"], *(chosen.get("refusals") or ()))
     found += [problem(str(one["problem"]), str(one["remedy"])) for one in others]
     for check in CHECKS:
         found += check(case)

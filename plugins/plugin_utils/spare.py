@@ -17,26 +17,33 @@ from ansible_collections.fleetops.kernel.plugins.plugin_utils import readings
 def kernel_previous(facts: Any, release: str = "") -> dict[str, Any]:
     """``{release, hold, reboot}``: the kernel before the running one, or *release*, and what is held when it runs.
 
-    Where a newer kernel of its kind is held already, the running one is what a rollback came to: it stays. Raises
-    FleetopsError when there is no such kernel, or what is installed is unknown.
+    Where a newer kernel of its kind is held, and none before the running one can boot, a rollback came here: it stays.
+    Where one can, a rollback from the running kernel and one that is over look alike: *release* has to say.
+    Raises FleetopsError then, when there is no such kernel, and when what is installed is unknown.
     """
     kernel = _known(facts)
     running = kernel["release"]
-    kin = _kin(kernel)
+    mine = kernel_rules.release_key(running)
     newer = [
-        one for one in kin if kernel_rules.release_key(one["release"]) > kernel_rules.release_key(running)
+        one["release"]
+        for one in _kin(kernel)
+        if kernel_rules.release_key(one["release"]) > mine and _held(one)
     ]
-    older = [
-        one for one in kin if kernel_rules.release_key(one["release"]) < kernel_rules.release_key(running)
-    ]
+    older = [one["release"] for one in _older(kernel)]
     if release:
         if readings.installed(kernel, release) is None:
             raise FleetopsError(f"'{release}' is not installed: expected one of {_names(kernel)}")
         back = release
-    elif any(_held(one) for one in newer):
+    elif newer and older:
+        raise FleetopsError(
+            f"{', '.join(newer)} {'is' if len(newer) == 1 else 'are'} held and newer than {running}, which runs: "
+            "name the kernel to go back to (kernel_upgrade_release), "
+            f"one of {', '.join(reversed(older))}, or {running} to stay"
+        )
+    elif newer:
         back = running
     elif older:
-        back = older[-1]["release"]
+        back = older[-1]
     else:
         raise FleetopsError(
             f"There is no kernel to go back to: {running} runs, and of its kind none that is older and can boot is "
@@ -50,8 +57,9 @@ def kernel_previous(facts: Any, release: str = "") -> dict[str, Any]:
 def kernel_leftovers(facts: Any, keep: int = 0) -> list[str]:
     """Packages of the kernels that nobody needs: all but the running, the next, the fallback, and *keep* more.
 
-    The fallback is the newest other one that can boot. One that is held is touched by nobody, and is no fallback: a
-    kernel that failed is held. Raises FleetopsError when any of these is unknown.
+    The fallback is the one that `kernel_previous` would go back to: the newest of its kind before the running one that
+    can boot; where there is none, the newest other one that can. One that is held is touched by nobody, and is no
+    fallback: a kernel that failed is held. Raises FleetopsError when any of these is unknown.
     """
     kernel = _known(facts)
     if kernel["next_boot"] is None:
@@ -63,11 +71,18 @@ def kernel_leftovers(facts: Any, keep: int = 0) -> list[str]:
     if any(one["bootable"] is None for one in others):
         raise FleetopsError("Whether the other kernels can boot is unknown, and so which one is the fallback")
     # The list is in order, oldest first. A kernel that cannot boot is nobody's fallback.
-    bootable = [one for one in others if one["bootable"]]
-    fallback = 0 if len(needed) > 1 else 1
-    kept = (
-        {one["release"] for one in bootable[len(bootable) - fallback - keep :]} if fallback + keep else set()
-    )
+    bootable = [one["release"] for one in others if one["bootable"]]
+    older = [one["release"] for one in _older(kernel) if not _held(one)]
+    if older:
+        fallback = older[-1:]
+    elif any(
+        one["release"] in needed - {kernel["release"]} and one["bootable"] for one in kernel["installed"]
+    ):
+        fallback = []
+    else:
+        fallback = bootable[-1:]
+    more = [release for release in bootable if release not in fallback]
+    kept = {*fallback, *more[max(0, len(more) - keep) :]}
     platform = _platform.select(kernel["distro"])
     if platform is None:
         raise FleetopsError("Kernels cannot be removed on this distribution yet")
@@ -98,6 +113,12 @@ def _kin(kernel: KernelFacts) -> list[InstalledKernel]:
         for its in [kernel_rules.parse_release(one["release"])]
         if mine is not None and its is not None and its.flavour == mine.flavour and one["bootable"]
     ]
+
+
+def _older(kernel: KernelFacts) -> list[InstalledKernel]:
+    """Those of the kin before the running one, oldest first."""
+    mine = kernel_rules.release_key(kernel["release"] or "")
+    return [one for one in _kin(kernel) if kernel_rules.release_key(one["release"]) < mine]
 
 
 def _held(one: InstalledKernel) -> bool:

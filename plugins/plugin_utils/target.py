@@ -89,7 +89,11 @@ def kernel_target(
     because: list[str] = []
     available = _listed(available)
     if minimum:
-        release, because = _at_least(kernel, platform, minimum, available, advisories)
+        newest, because = _at_least(kernel, platform, minimum, available, advisories)
+        if newest is None:
+            # What runs is enough: neither a newer upload of it nor a meta package is asked for.
+            return _target(kernel, platform, kernel["release"], [], because, metas=False)
+        release = newest
     elif given[3]:
         release, because = _first_good(kernel, platform, available, advisories, policy)
     else:
@@ -103,6 +107,7 @@ def _target(
     release: str,
     available: Sequence[Mapping[str, Any]],
     because: list[str],
+    metas: bool = True,
 ) -> Target:
     package = platform.kernel_package(release)
     found = readings.installed(kernel, release)
@@ -130,14 +135,14 @@ def _target(
             there.remove(package)
             version = offered
         packages = [name for name in packages if name not in there]
-    metas, words = _metas(kernel, release, version, available)
-    packages += [name for name in metas if name not in packages]
+    along, words = _metas(kernel, release, version, available) if metas else ([], [])
+    packages += [name for name in along if name not in packages]
     return {
         "release": release,
         "package": package,
         "version": version,
         "packages": packages,
-        "metas": metas,
+        "metas": along,
         "installed": whole and not packages,
         "package_manager": platform.PACKAGE_MANAGER,
         "because": [*because, *words],
@@ -274,18 +279,22 @@ def _at_least(
     minimum: Any,
     available: Sequence[Mapping[str, Any]],
     advisories: Sequence[Advisory],
-) -> tuple[str, list[str]]:
-    """The newest kernel from *minimum* on that no advisory names, with why. Without a flavour: the running one's."""
+) -> tuple[str | None, list[str]]:
+    """None where the running kernel is enough, else the newest from *minimum* on that no advisory names; with why.
+
+    A minimum without a flavour is of the running one's.
+    """
     if not isinstance(minimum, str):
         raise FleetopsError(f"{NAMES[2]} is '{minimum}': expected a text such as '{kernel.get('release')}'")
     running = _running(kernel)
     least = minimum if rules.parse_release(minimum) else f"{minimum}-{matching.flavour_of(running)}"
     _check_kind(running, least, minimum)
-    offers = [
-        one
-        for one in _of_a_kind(kernel, platform, available)
-        if one.release == least or versions.newer_kernel_than(one.release, least)
-    ]
+    runs = _Offer(running, (kernel.get("package") or {}).get("version"))
+    if _from(running, least) and _stays(kernel, running):
+        kept, _named = _clean(kernel, [runs], advisories, newest=True)
+        if kept:
+            return None, [f"{_said(kept)} runs, is not older than {least}, and no advisory names it"]
+    offers = [one for one in _of_a_kind(kernel, platform, available) if _from(one.release, least)]
     if not offers:
         raise FleetopsError(
             f"No kernel from {least} on is installed or available: {NAMES[2]} is '{minimum}', and of the kind of "
@@ -295,6 +304,21 @@ def _at_least(
     if chosen is None:
         raise FleetopsError(f"Every kernel from {least} on is named by an advisory: {'; '.join(named)}")
     return chosen.release, [f"{_said(chosen)} is the newest from {least} on that no advisory names", *named]
+
+
+def _from(release: str, least: str) -> bool:
+    return release == least or versions.newer_kernel_than(release, least)
+
+
+def _stays(kernel: Any, running: str) -> bool:
+    """Is the running kernel still on the disk, in full, and able to boot as far as is known?"""
+    disk = readings.installed(kernel, running)
+    return bool(
+        disk
+        and disk["bootable"] is not False
+        and disk["package"]
+        and disk["package"]["status"].strip() in INSTALLED
+    )
 
 
 def _first_good(

@@ -33,6 +33,8 @@ ENVIRONMENT = "/boot/grub/grubenv"
 # Does a watchdog that is locked on (nowayout) stay so through a kexec? The kernel stops it on the way, where its driver
 # asked for that: i6300esb keeps the lock in the device (measured), iTCO_wdt does not (lab.md 10). Others: not known.
 THROUGH_KEXEC = {"i6300ESB": True, "iTCO_wdt": False}
+# Seconds from the start of systemd, and so of the guard, to the first gate; those of a boot after the guard's reset.
+BEFORE_GATES, AFTER_GUARD = 120, 90
 
 
 class Problem(TypedDict):
@@ -66,13 +68,14 @@ class Trial(TypedDict):
 
 
 class _Case(NamedTuple):
-    """``panic``: what the line of the trial will say; 0: nothing."""
+    """``panic``: what the line of the trial will say; 0: nothing. ``waits``: what the guard does not go with."""
 
     kernel: Any
     old: str
     new: str
     guard: int
     panic: int
+    waits: Sequence[Problem] = ()
 
 
 def problem(text: str, remedy: str) -> Problem:
@@ -87,10 +90,14 @@ def kernel_trial(
     guard: int = 600,
     panic: int = 10,
     packages: Any = None,
+    gate_timeout: Any = None,
+    reboot_timeout: Any = None,
 ) -> Trial:
     """Choose the way of the trial, or say why the one that is asked for is not open. *target*: of `kernel_target`.
 
     *packages*: what `kernel_packages` returned, which knows of a newer upload of the very release that runs.
+    *gate_timeout*, *reboot_timeout*: how long the role waits, in seconds; of None nothing is asked. The guard has to
+    outlast the gates, and the wait for the reboot the guard.
     """
     kernel = kernel_of(facts, *READS)
     if way not in WAYS:
@@ -107,7 +114,8 @@ def kernel_trial(
             NONE, "", default="", refusals=[problem(why, "mend what keeps the node from being read")]
         )
     own = _own_panic(kernel)
-    case = _Case(kernel, old, new, guard_seconds, own or seconds)
+    waits = _waits(guard_seconds, gate_timeout, reboot_timeout)
+    case = _Case(kernel, old, new, guard_seconds, own or seconds, waits)
     if new == old:
         return _same_release(case, target, way, packages, not own and seconds > 0)
     chosen, because, refusals = _choose(case, way)
@@ -160,6 +168,34 @@ def _number(name: str, value: Any) -> int:
     if isinstance(value, bool) or not digits.isascii() or not digits.isdigit() or len(digits) > 9:
         raise FleetopsError(f"{name} is '{value}': expected seconds, 0 or more")
     return int(digits)
+
+
+def _waits(guard: int, gate_timeout: Any, reboot_timeout: Any) -> list[Problem]:
+    """Would the guard reboot a kernel that is still being judged, or the role give up before the guard is over?"""
+    gates = 0 if gate_timeout is None else _number("node_maintenance_gate_timeout", gate_timeout)
+    reboot = 0 if reboot_timeout is None else _number("node_maintenance_reboot_timeout", reboot_timeout)
+    found = []
+    if gate_timeout is not None and 0 < guard <= gates + BEFORE_GATES:
+        text = (
+            f"The guard reboots the trial after {guard} s (kernel_upgrade_guard), while the gates may still wait: "
+            f"they have {gates} s (node_maintenance_gate_timeout), and begin up to {BEFORE_GATES} s after systemd"
+        )
+        remedy = (
+            f"kernel_upgrade_guard: {gates + BEFORE_GATES + 1} or more (0: no guard), "
+            "or a smaller node_maintenance_gate_timeout"
+        )
+        found.append(problem(text, remedy))
+    if guard > 0 and 0 < reboot <= guard + AFTER_GUARD:
+        text = (
+            f"The role waits {reboot} s for a reboot (node_maintenance_reboot_timeout), and the guard brings "
+            f"the node back only after {guard} s (kernel_upgrade_guard) and a boot of {AFTER_GUARD} s or more"
+        )
+        remedy = (
+            f"node_maintenance_reboot_timeout: {guard + AFTER_GUARD + 1} or more (0: by itself), "
+            "or a smaller kernel_upgrade_guard"
+        )
+        found.append(problem(text, remedy))
+    return found
 
 
 def _own_panic(kernel: Any) -> int:
@@ -252,7 +288,7 @@ def _choose(case: _Case, way: str) -> tuple[str, str, list[Problem]]:
 
 def _against_both(case: _Case) -> list[Problem]:
     """A trial of either kind comes back on the running kernel: it must be the default, and able to boot."""
-    kernel, found = case.kernel, []
+    kernel, found = case.kernel, list(case.waits)
     loader = kernel["boot_loader"]
     if loader is None:
         why = readings.why(kernel, "boot_loader")
@@ -428,6 +464,10 @@ UNIT = "a unit that hangs while the system starts"
 LATER = "a hang of the kernel or of PID 1, once systemd has armed the watchdog"
 EARLY = "a hang before systemd arms a watchdog"
 BY_HAND = "another kernel has to be chosen in the boot loader's menu, at the console"
+COMMITTED = (
+    "the ordinary boot after the commit: the first boot through the boot loader comes after the commit: what fails in "
+    "it, such as an initrd that the loader cannot read, nothing covers"
+)
 OUTSIDE = "only a power cycle from outside (BMC, hypervisor) helps"
 
 
@@ -488,6 +528,8 @@ def _limits(case: _Case, way: str) -> list[str]:
             f"a kernel that needs its initrd: this image boots without one first (root={root}, panic=-1), and the "
             f"second try is {case.old} already: the trial fails though {case.new} could boot"
         )
+    if way == KEXEC:
+        found.append(COMMITTED)
     upload = order.newer_upload(case.kernel)
     if upload and upload["package"] and case.kernel["package"]:
         found.append(

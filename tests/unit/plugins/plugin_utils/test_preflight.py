@@ -397,6 +397,21 @@ def test_what_the_package_manager_says_is_part_of_the_answer(node: Facts) -> Non
     assert "would remove linux-image-generic" in found[1]["problem"]
 
 
+def test_a_lock_passes_and_refuses_nothing(node: Facts) -> None:
+    lock = {"problem": "the lock of dpkg is taken by apt-get (pid 7)", "remedy": "wait for it"}
+    assert judged(node, said={"problems": [{**lock, "kind": "locked"}]}) == judged(node)
+    assert [one["remedy"] for one in judged(node, said={"problems": [lock]})][:1] == ["wait for it"]
+    assert [one["remedy"] for one in judged(node, said={"problems": [{**lock, "kind": "held"}]})][:1] == [
+        "wait for it"
+    ]
+
+
+def test_a_lock_hides_no_other_problem(node: Facts) -> None:
+    node["fleetops_kernel"]["packages"]["held"] = [f"linux-image-{NEW}"]
+    lock = {"problem": f"linux-image-{NEW} is being installed", "remedy": "wait for it", "kind": "locked"}
+    assert any("held" in one["problem"] for one in judged(node, said={"problems": [lock]}))
+
+
 # --- all at once -------------------------------------------------------------------------------------
 
 

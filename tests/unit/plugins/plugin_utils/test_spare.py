@@ -38,9 +38,13 @@ def node(running: str, *installed: dict[str, Any], boots: str | None = None, **m
         # A broken one, and one of another flavour, are none to go back to.
         (node(C, kernel(A), kernel(B, bootable=False), kernel(C)), "", A, [C]),
         (node(C, kernel(A), kernel("6.1.0-47-cloud-amd64"), kernel(C)), "", A, [C]),
-        # Newer ones that wait for a reboot do not matter; a held one is what a rollback left.
+        # Newer ones that wait for a reboot do not matter; a held one is what a rollback left, where nothing is older.
         (node(C, kernel(B), kernel(C), kernel(D)), "", B, [C]),
-        (node(C, kernel(B), kernel(C), kernel(D, "hi")), "", C, []),
+        (node(C, kernel(C), kernel(D, "hi")), "", C, []),
+        (node(C, kernel(B, bootable=False), kernel(C), kernel(D, "hi")), "", C, []),
+        # What is named is gone to, and is stayed with.
+        (node(C, kernel(B), kernel(C), kernel(D, "hi")), B, B, [C]),
+        (node(C, kernel(B), kernel(C), kernel(D, "hi")), C, C, []),
         (node(C, kernel(B), kernel(C)), C, C, []),
     ],
 )
@@ -58,6 +62,11 @@ def test_the_kernel_to_go_back_to(facts: dict[str, Any], release: str, back: str
     ("facts", "release", "words"),
     [
         (node(B, kernel(B), kernel(C)), "", f"no kernel to go back to: {B} runs.*{B}, {C}"),
+        (
+            node(C, kernel(A), kernel(B), kernel(C), kernel(D, "hi")),
+            "",
+            rf"{D} is held and newer than {C}, .* \(kernel_upgrade_release\), one of {B}, {A}, or {C} to stay",
+        ),
         (node(B, kernel(B)), A, f"'{A}' is not installed: expected one of {B}"),
         (node(B, installed=None, unknown={"installed": "lost"}), "", "installed is unknown: lost"),
         ({}, "", "was not read"),
@@ -74,8 +83,18 @@ def test_no_kernel_to_go_back_to(facts: dict[str, Any], release: str, words: str
         (node(D, *map(kernel, (A, B, C, D))), 0, [A, B]),
         (node(D, *map(kernel, (A, B, C, D))), 1, [A]),
         (node(D, *map(kernel, (A, B, C, D))), 9, []),
-        # What boots next is the fallback already.
-        (node(B, *map(kernel, (A, B, C, D)), boots=D), 0, [A, C]),
+        # The fallback is what a rollback goes back to, not the newest one.
+        (node(B, *map(kernel, (A, B, C, D)), boots=D), 0, [C]),
+        (node(B, *map(kernel, (A, B, C))), 0, [C]),
+        (node(B, *map(kernel, (A, B, C, D))), 1, [C]),
+        (node(B, kernel(A), kernel(B), kernel(C, "hi")), 0, []),
+        (node(B, kernel(A, bootable=False), kernel(B), kernel(C), kernel(D)), 0, [A, C]),
+        (node(C, kernel(A), kernel("6.1.0-47-cloud-amd64"), kernel(C)), 0, ["6.1.0-47-cloud-amd64"]),
+        # Where nothing is older, what boots next is the fallback already, if it can boot.
+        (node(B, *map(kernel, (B, C, D)), boots=D), 0, [C]),
+        (node(B, kernel(B), kernel(C), kernel(D, bootable=False), boots=D), 0, []),
+        (node(D, *map(kernel, (A, B, C, D)), boots=C), 0, [A, B]),
+        (node(D, *map(kernel, (A, B, C, D)), boots=A), 0, [B]),
         # One that cannot boot is nobody's fallback, and goes.
         (node(D, kernel(A), kernel(B), kernel(C, bootable=False), kernel(D)), 0, [A, C]),
         (node(D, kernel(D)), 0, []),
@@ -87,6 +106,14 @@ def test_no_kernel_to_go_back_to(facts: dict[str, Any], release: str, words: str
 def test_what_is_left_over(facts: dict[str, Any], keep: int, gone: list[str]) -> None:
     wanted = [name for one in gone for name in (f"linux-image-{one}", f"linux-modules-{one}")]
     assert spare.kernel_leftovers(facts, keep) == wanted
+
+
+@pytest.mark.parametrize("running", [B, C, D])
+def test_what_a_rollback_goes_back_to_is_never_left_over(running: str) -> None:
+    for next_boot in (A, B, C, D):
+        facts = node(running, *map(kernel, (A, B, C, D)), boots=next_boot)
+        back = spare.kernel_previous(facts)["release"]
+        assert f"linux-image-{back}" not in spare.kernel_leftovers(facts)
 
 
 @pytest.mark.parametrize(

@@ -278,6 +278,39 @@ def test_what_runs_is_enough_when_it_is_the_newest(jammy: dict[str, Any]) -> Non
     assert (found["release"], found["installed"], found["packages"]) == (RUNS, True, [])
 
 
+NEWER_UPLOAD = {"name": f"linux-image-{RUNS}", "version": "5.15.0-91.999"}
+
+
+@pytest.mark.parametrize("minimum", ["5.15.0-88", "5.15.0-91", RUNS])
+def test_what_runs_is_enough_though_newer_ones_are_to_be_had(jammy: dict[str, Any], minimum: str) -> None:
+    offers = [*archive(112, 153, meta="5.15.0.91.88"), NEWER_UPLOAD]
+    for meta in jammy["fleetops_kernel"]["packages"]["metas"]:
+        meta["tracks"] = "5.15.0-88-generic"
+    found = target.kernel_target(jammy, minimum=minimum, available=offers, advisories=bad(">= 5.15.0-112.0"))
+    assert (found["release"], found["installed"]) == (RUNS, True)
+    assert (found["packages"], found["metas"]) == ([], [])
+    (because,) = found["because"]
+    assert "runs, is not older than 5.15.0-" in because
+
+
+def test_what_runs_is_not_enough_once_an_advisory_names_or_may_name_it(jammy: dict[str, Any]) -> None:
+    options: dict[str, Any] = {"minimum": "5.15.0-88", "available": archive(112)}
+    found = target.kernel_target(jammy, **options, advisories=bad("< 5.15.0-112.0"))
+    assert found["release"] == "5.15.0-112-generic"
+    assert any(line.startswith(f"not {RUNS}") for line in found["because"])
+
+
+@pytest.mark.parametrize("spoil", [{"bootable": False}, {"package": None}])
+def test_what_runs_and_is_gone_from_the_disk_is_not_enough(
+    jammy: dict[str, Any], spoil: dict[str, Any]
+) -> None:
+    for one in jammy["fleetops_kernel"]["installed"]:
+        if one["release"] == RUNS:
+            one.update(spoil)
+    found = target.kernel_target(jammy, minimum="5.15.0-91", available=archive(112))
+    assert found["release"] == "5.15.0-112-generic"
+
+
 @pytest.mark.parametrize(
     ("minimum", "match"),
     [
