@@ -102,8 +102,19 @@ def _remove_package(host: Host, step: Mapping[str, Any]) -> None:
         if package["status"][1:2] not in ("n", "c")
     }
     names = [name for name in step["names"] if name in there]
-    if names:
+    if not names:
+        return
+    try:
         platform.remove_packages(host, names)
+    except FleetopsError as error:
+        along = error.context.get("along", [])
+        lost = [name for name in along if name in step.get("lost", [])]
+        if not lost:
+            raise
+        which = "which" if lost == along else f"and {', '.join(lost)}"
+        raise FleetopsError(
+            f"{error.msg}, {which} no source has in its old version", **error.context
+        ) from error
 
 
 def _install_package(host: Host, step: Mapping[str, Any]) -> None:

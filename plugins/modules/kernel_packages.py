@@ -19,7 +19,8 @@ description:
     C(needrestart), nothing is removed to install something, and nothing is removed because nobody needs it any more.
   - The package of the running kernel is marked as installed by hand before another one is installed, so that no
     C(autoremove) takes it.
-  - When an installation fails, what it brought is removed again.
+  - When an installation fails, what it brought is removed again, unless something else would have to go with it, such
+    as a meta package that no source has in its old version. Then it stays, and the module says so.
 options:
   names:
     description:
@@ -45,7 +46,9 @@ options:
     type: int
     default: 600
   allow_held:
-    description: Change those of O(names) that are held nevertheless, and hold them again after it.
+    description:
+      - Change those of O(names) that are held nevertheless, and hold them again after it.
+      - Those whose hold got lost because an earlier run was killed are held again, too.
     type: bool
     default: false
   update_cache:
@@ -200,7 +203,7 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._errors import Fle
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result, execute
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import apt, diff
-from ansible_collections.fleetops.kernel.plugins.module_utils._types import PackageChange, Problem
+from ansible_collections.fleetops.kernel.plugins.module_utils._types import PackageChange, Problem, Undo
 
 NAME = "kernel_packages"
 SPEC: Dict[str, Any] = {
@@ -249,6 +252,7 @@ def of_change(
     moved = [package for package in change["packages"] if package["action"] != "none"]
     unknown = [package["name"] for package in moved if package["version"] is None]
     stopped = platform.CHANGES.stopped_timers(host)
+    unheld: List[str] = []
     parts = [diff.part(PACKAGES, lines(change["before"]), lines(change["after"]))]
     if params["state"] == "downloaded":
         # What apt cannot resolve it cannot download either.
@@ -256,16 +260,21 @@ def of_change(
         todo = bool(change["files"] or unknown or unresolved)
         parts = [diff.part(CACHE, "", "".join(f"{name}\n" for name in change["files"]))]
     else:
-        todo = bool(moved or stopped or (params["repair"] and change["broken"]))
+        unheld = lost_holds(host, platform, params)
+        todo = bool(moved or stopped or unheld or (params["repair"] and change["broken"]))
         if stopped:
             parts.append(diff.part(TIMERS, "", "".join(f"{name}\n" for name in stopped)))
+        if unheld:
+            parts.append(diff.part(HOLDS, "", "".join(f"{name}\n" for name in unheld)))
     metas: List[str] = []
     if packages is not None:
         metas = [meta["name"] for meta in platform.kernel_packages(host, packages)["metas"]]
         metas = [name for name in metas if name in change["after"] and name in change["before"]]
     warnings = [] if params["state"] == "downloaded" or not todo else lost(change)
     return Result(
-        plan=[{"platform": platform, "change": change, "metas": metas, "stopped": stopped}] if todo else [],
+        plan=[{"platform": platform, "change": change, "metas": metas, "stopped": stopped, "unheld": unheld}]
+        if todo
+        else [],
         returned={
             "packages": change["packages"],
             "download_bytes": sum(package["download_bytes"] for package in change["packages"]),
@@ -279,6 +288,20 @@ def of_change(
         diff=parts,
         warnings=warnings,
     )
+
+
+def lost_holds(host: Host, platform: Any, params: Mapping[str, Any]) -> List[str]:
+    """What was held until an installation that was killed, by its record that is still open."""
+    if params["state"] != "present" or not params["allow_held"]:
+        return []
+    taken = [name for name in platform.CHANGES.taken_holds(host) if name in params["names"]]
+    if not taken:
+        return []
+    recorded = {
+        name for undo in _undo.records(host) for step in undo["restore"] for name in holds_of(undo, step)
+    }
+    held, _problems = platform.CHANGES.which_are_held(host, taken)
+    return [name for name in taken if name in recorded and name not in held]
 
 
 def to_mark(host: Host, platform: Any, params: Mapping[str, Any], names: List[str]) -> Result:
@@ -383,8 +406,14 @@ def install(host: Host, params: Mapping[str, Any], now: Result, result: Result) 
         changes.repair(host, params["lock_timeout"])
         now = run(host, params)
         refuse(now.returned["problems"], params)
+    unheld = now.plan[0]["unheld"] if now.plan else []
+    if unheld:
+        changes.hold_again(host, unheld)
+        now = run(host, params)
+        refuse(now.returned["problems"], params)
     if not now.plan or not now.plan[0]["change"]["after"]:
-        return {"undo": begun_by(host, params["names"])} if repaired else nothing_left(result)
+        begun = repaired or unheld
+        return {"undo": begun_by(host, params["names"])} if begun else nothing_left(result)
     (step,) = now.plan
     change = step["change"]
     running = changes.automatic(host, running_packages(host, step["platform"]))
@@ -415,9 +444,16 @@ def begun_by(host: Host, names: List[str]) -> Optional[str]:
     """The open record of the run that began to install these and was cut off."""
     for undo in _undo.newest_first(_undo.records(host)):
         for step in undo["restore"]:
-            if undo["module"] == NAME and step["do"] == "remove_package" and {*step["names"]} & {*names}:
+            began = step["names"] if step["do"] == "remove_package" else holds_of(undo, step)
+            if undo["module"] == NAME and {*began} & {*names}:
                 return undo["id"]
     return None
+
+
+def holds_of(undo: Undo, step: Mapping[str, Any]) -> List[str]:
+    """What was held before an installation. What a task released has no packages before it."""
+    held = step["do"] == "run" and step["argv"][:2] == ["apt-mark", "hold"]
+    return step["argv"][2:] if held and undo["module"] == NAME and undo["before"] else []
 
 
 def refuse(problems: List[Problem], params: Mapping[str, Any]) -> None:
@@ -437,7 +473,9 @@ def back(host: Host, step: Mapping[str, Any], running: List[str]) -> List[Dict[s
     upgraded = {name: version for name, version in change["keeps"].items() if ours(name)}
     new = [name for name in change["after"] if name not in change["before"] and ours(name)]
     steps = again(host, step["platform"], upgraded)
-    steps += [{"do": "remove_package", "names": new}] if new else []
+    # What cannot be had again is not to go with them either.
+    stays = [name for name in change["before"] if name not in change["keeps"]]
+    steps += [{"do": "remove_package", "names": new, "lost": stays}] if new else []
     steps += [{"do": "run", "argv": ["apt-mark", "auto", *running]}] if running else []
     steps += [{"do": "run", "argv": ["apt-mark", "hold", *change["held"]]}] if change["held"] else []
     return steps

@@ -36,6 +36,8 @@ ARCHIVES, SYSTEM = "/var/cache/apt/archives", "/usr"
 TIMERS = ("apt-daily.timer", "apt-daily-upgrade.timer")
 # Which of them we have stopped: a run that was killed leaves this to the next one, and a boot starts them anyway.
 STOPPED = "/run/fleetops/stopped-timers"
+# Holds that an installation takes for itself and gives back: one that was killed leaves them here, over boots too.
+TAKEN = "/var/lib/fleetops/released-holds"
 # Nobody is asked, no service is restarted in the middle of it, no file that the site has changed is replaced.
 QUIET = {
     "DEBIAN_FRONTEND": "noninteractive",
@@ -236,14 +238,14 @@ def update_lists(host: Host, timeout: int) -> None:
     """Ask the sources what they have."""
     host.patience = max(host.patience, PATIENCE)
     wait_for_locks(host, timeout)
-    host.run(["apt-get", "-q", "-y", *_with(timeout), "update"], env=QUIET)
+    host.run(["apt-get", "-q", "-y", *settings(timeout), "update"], env=QUIET)
 
 
 def download(host: Host, names: Sequence[str], timeout: int, allow_held: bool) -> None:
     """Put packages, and what they need, into apt's cache. Nothing is installed."""
     host.patience = max(host.patience, PATIENCE)
     options = ["--no-remove", "--download-only", *(_FREELY if allow_held else ())]
-    host.run(["apt-get", "-q", "-y", *_with(timeout), *options, "install", *names], env=QUIET)
+    host.run(["apt-get", "-q", "-y", *settings(timeout), *options, "install", *names], env=QUIET)
 
 
 def install(
@@ -256,12 +258,35 @@ def install(
     """Install packages, by name or as name=version. Those *held* are held again after it."""
     options = ["--no-remove", *(_FREELY if held else ()), *(["--allow-downgrades"] if downgrade else [])]
     host.patience = max(host.patience, PATIENCE)
+    if held:
+        _write_taken(host, [*taken_holds(host), *held])
     try:
-        host.run(["apt-get", "-q", "-y", *_with(timeout), *options, "install", *names], env=QUIET)
+        host.run(["apt-get", "-q", "-y", *settings(timeout), *options, "install", *names], env=QUIET)
     finally:
         # dpkg forgets the hold of what it installs.
         if held:
-            host.run(["apt-mark", "hold", *held])
+            hold_again(host, held)
+
+
+def taken_holds(host: Host) -> List[str]:
+    """What an installation that was killed found held, and has not held again."""
+    try:
+        return host.read(TAKEN).split()
+    except Missing:
+        return []
+
+
+def hold_again(host: Host, names: Sequence[str]) -> None:
+    """Give back the holds that an installation took."""
+    hold(host, names)
+    _write_taken(host, [name for name in taken_holds(host) if name not in names])
+
+
+def _write_taken(host: Host, names: Sequence[str]) -> None:
+    if names:
+        host.write_atomic(TAKEN, "".join(f"{name}\n" for name in dict.fromkeys(names)), mode=0o600)
+    elif host.exists(TAKEN):
+        host.remove(TAKEN)
 
 
 def hold(host: Host, names: Sequence[str]) -> None:
@@ -279,7 +304,7 @@ def repair(host: Host, timeout: int) -> None:
     host.patience = max(host.patience, PATIENCE)
     # 1: some could not be configured yet, for want of what the next command installs.
     host.run(["dpkg", "--force-confdef", "--force-confold", "--configure", "-a"], ok=(0, 1), env=QUIET)
-    fix = ["apt-get", "-q", "-y", *_with(timeout), "--no-remove"]
+    fix = ["apt-get", "-q", "-y", *settings(timeout), "--no-remove"]
     host.run([*fix, "-f", "install"], env=QUIET)
     again = [name for name, (letters, _version) in _states(host).items() if letters[2:3] == "R"]
     if again:
@@ -391,7 +416,8 @@ def _start(host: Host, names: Sequence[str]) -> None:
 # --- pieces ------------------------------------------------------------------------------------------
 
 
-def _with(timeout: int) -> List[str]:
+def settings(timeout: int) -> List[str]:
+    """What every call of apt-get is told, a look as well as the change that it announces."""
     return [word for option in (f"DPkg::Lock::Timeout={timeout}", *_OPTIONS) for word in ("-o", option)]
 
 
@@ -438,7 +464,7 @@ def _policies(host: Host, names: Sequence[str]) -> Dict[str, apt.Policy]:
 def _simulated(host: Host, words: Sequence[str]) -> Tuple[apt.Simulation, Optional[str]]:
     """What apt-get would do, or why it would not."""
     try:
-        return apt.simulation(host.run(["apt-get", "-s", *_with(0), *_FREELY, *words], env=QUIET)), None
+        return apt.simulation(host.run(["apt-get", "-s", *settings(0), *_FREELY, *words], env=QUIET)), None
     except Missing:
         raise
     except FleetopsError as error:
@@ -447,7 +473,17 @@ def _simulated(host: Host, words: Sequence[str]) -> Tuple[apt.Simulation, Option
 
 
 def _to_fetch(host: Host, names: Sequence[str]) -> Dict[str, Tuple[str, int]]:
-    argv = ["apt-get", "-q", "-y", *_with(0), *_FREELY, "--print-uris", "--download-only", "install", *names]
+    argv = [
+        "apt-get",
+        "-q",
+        "-y",
+        *settings(0),
+        *_FREELY,
+        "--print-uris",
+        "--download-only",
+        "install",
+        *names,
+    ]
     return apt.to_fetch(host.run(argv, env=QUIET))
 
 

@@ -19,6 +19,7 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._platform import _apt, _boot
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import (
+    apt,
     aptpins,
     cmdline,
     dpkg,
@@ -78,7 +79,6 @@ _OF_A_KERNEL = re.compile(
     r"linux-(image|modules|main-modules|headers)-|(kdump-tools|kexec-tools|makedumpfile)\Z"
 )
 _PREFERENCES = "/etc/apt/preferences"
-_LOCK_TIMEOUT = "DPkg::Lock::Timeout=600"
 
 
 # --- packages ----------------------------------------------------------------------------------------
@@ -220,27 +220,31 @@ def prebuilt(packages: Sequence[Package]) -> Dict[str, List[str]]:
 
 
 def remove_packages(host: Host, names: Sequence[str]) -> None:
-    """Remove packages, and what needs them. Refuses when the running kernel would go with them."""
+    """Remove packages, and nothing else: refuses when others would go along, or the running kernel."""
     running = host.read(RELEASE).strip()
-    environment = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
-    remove = ["apt-get", "-y", "-o", _LOCK_TIMEOUT, "remove", *names]
-    outcome = host.run([remove[0], "-s", *remove[1:]], env=environment)
-    gone = re.findall(r"^Remv (\S+)", outcome, re.MULTILINE)
-    kernels = [name for name in {*names, *gone} if re.search(rf"-{re.escape(running)}(-unsigned)?\Z", name)]
+    remove = ["apt-get", "-y", *_apt.settings(_apt.LOCK_TIMEOUT), "remove", *names]
+    found = apt.simulation(host.run([remove[0], "-s", *remove[1:]], env=_apt.QUIET))
+    kernels = [name for name in {*names, *found.remove} if apt.of_release(name, running)]
     if kernels:
         raise FleetopsError(
             f"Nothing was removed: {', '.join(sorted(kernels))} belongs to the running kernel {running}",
             packages=kernels,
         )
     # What needs the removed one, apt may satisfy in another way: of a meta package, by a newer kernel.
-    brought = re.findall(r"^Inst (\S+)", outcome, re.MULTILINE)
+    brought = [name for name, _old, _new in found.install]
     if brought:
         raise FleetopsError(
             f"Nothing was removed: to remove {', '.join(names)}, apt would install {', '.join(brought)}",
             packages=brought,
         )
-    if gone:
-        host.run(remove, env=environment)
+    along = [name for name in found.remove if name not in names]
+    if along:
+        raise FleetopsError(
+            f"{', '.join(names)} stays installed: removing it would remove {', '.join(along)} as well",
+            along=along,
+        )
+    if found.remove:
+        host.run(remove, env=_apt.QUIET)
 
 
 # --- boot --------------------------------------------------------------------------------------------

@@ -357,7 +357,8 @@ def test_a_meta_package_goes_along_and_comes_back(system: Machine) -> None:
     assert system.states() == before
 
 
-def test_a_meta_package_that_cannot_come_back_is_named(system: Machine, pool: Path) -> None:
+def only_newer_metas(system: Machine, pool: Path) -> None:
+    """Sources that have the meta packages of the running kernel no more."""
     text = (pool / "Packages").read_text()
     blocks = [block for block in text.split("\n\n") if f"Version: {METAS[0]}" not in block]
     (Path(system.root).parent / "pool").mkdir()
@@ -365,6 +366,10 @@ def test_a_meta_package_that_cannot_come_back_is_named(system: Machine, pool: Pa
         (Path(system.root).parent / "pool" / path.name).symlink_to(path)
     (Path(system.root).parent / "pool/Packages").write_text("\n\n".join(blocks))
     system.set("/etc/apt/sources.list", f"deb [trusted=yes] copy:{Path(system.root).parent}/pool ./\n")
+
+
+def test_a_meta_package_that_cannot_come_back_is_named(system: Machine, pool: Path) -> None:
+    only_newer_metas(system, pool)
     _changed, _done, result = play(system, ["linux-image-generic"], update_cache=True)
     assert any(f"linux-image-generic {METAS[0]}" in warning for warning in result.warnings)
 
@@ -377,6 +382,35 @@ def test_what_fails_is_taken_away_again(system: Machine) -> None:
     assert system.states() == before
     assert system.active == {"apt-daily.timer"}
     assert _undo.records(system) == []
+
+
+def test_nothing_is_taken_away_that_would_take_a_meta_package_along(system: Machine, pool: Path) -> None:
+    only_newer_metas(system, pool)
+    system.set("/fail", "")
+    with pytest.raises(FleetopsError) as error:
+        play(system, ["linux-image-generic"], update_cache=True)
+    assert "Everything was put back" not in error.value.msg
+    assert f"linux-image-{NEWEST}" in error.value.msg
+    assert " stays installed: removing it would remove linux-" in error.value.msg
+    assert "linux-generic" in error.value.msg
+    assert " as well, which no source has in its old version" in error.value.msg
+    now = {name.split()[0]: letters for name, letters in system.states().items()}
+    assert {"linux-generic", "linux-image-generic", f"linux-image-{NEWEST}"} <= set(now)
+    assert not any(" remove " in line and " -s " not in line for line in system.ran)
+    (undo,) = _undo.records(system)
+    assert error.value.context["undo"] == undo["id"]
+
+
+def test_an_undo_takes_nothing_along_that_it_does_not_name(system: Machine) -> None:
+    play(system, [IMAGE, EXTRA])
+    before = system.states()
+    undo = _undo.record(system, "kernel_upgrade", None, [{"do": "remove_package", "names": [IMAGE]}])
+    with pytest.raises(
+        FleetopsError, match=rf"^{IMAGE} stays installed: removing it would remove {EXTRA} as well$"
+    ):
+        _restore.put_back(system, undo)
+    assert system.states() == before
+    assert undo in _undo.records(system)
 
 
 def test_lists_are_refreshed_on_demand(system: Machine) -> None:
@@ -449,6 +483,43 @@ def test_held(system: Machine) -> None:
     put_back(system, installed["undo"])
     put_back(system, done["undo"])
     assert system.states() == before
+
+
+def test_a_hold_that_a_killed_run_has_lost_is_held_again(
+    system: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["linux-image-generic"]
+    play(system, names, "held")
+    run = system.run
+
+    def killed(argv: Sequence[str], ok: Sequence[int] = (0,), env: dict[str, str] | None = None) -> str:
+        if list(argv[:2]) == ["apt-mark", "hold"]:
+            raise SystemExit
+        return run(argv, ok, env)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(system, "run", killed)
+        with pytest.raises(SystemExit):
+            play(system, names, allow_held=True)
+    meta = f"linux-image-generic {METAS[2]}"
+    assert system.states()[meta] == "ii"
+    (first,) = [undo for undo in _undo.records(system) if undo["before"]]
+    # Who does not allow it asks for no hold.
+    assert not play(system, names, check_mode=True)[0]
+    changed, _returned, result = play(system, names, check_mode=True, allow_held=True)
+    assert changed
+    assert isinstance(result.diff, list)
+    assert {"before": "", "after": "linux-image-generic\n"}.items() <= result.diff[-1].items()
+    assert system.states()[meta] == "ii"
+    changed, done, _result = play(system, names, allow_held=True)
+    assert changed
+    assert done["undo"] == first["id"]
+    assert system.states()[meta] == "hi"
+    assert not play(system, names, allow_held=True)[0]
+    # What somebody releases after that stays released.
+    system.run(["apt-mark", "unhold", *names])
+    assert not play(system, names, allow_held=True)[0]
+    assert system.states()[meta] == "ii"
 
 
 def test_what_there_is_none_of_is_not_held(system: Machine) -> None:
@@ -648,6 +719,22 @@ def test_removed_and_back(system: Machine) -> None:
     assert not play(system, [IMAGE, EXTRA], "absent")[0]
     put_back(system, done["undo"])
     assert system.states() == before
+
+
+@pytest.mark.parametrize("option", ["APT::Get::AutomaticRemove", "APT::Get::Purge"])
+def test_what_is_removed_is_what_was_announced(system: Machine, option: str) -> None:
+    # A kernel that came for another one's sake, and that nothing needs any more.
+    play(system, [f"linux-image-{NEWEST}", IMAGE])
+    _apt.mark(system, [f"linux-image-{NEWEST}", f"linux-modules-{NEWEST}"], "auto")
+    with (Path(system.root).parent / "apt.conf").open("a") as settings:
+        settings.write(f'{option} "true";\n')
+    before = system.states()
+    _changed, predicted, _result = play(system, [IMAGE], "absent", check_mode=True)
+    assert predicted["removes"] == [IMAGE]
+    _changed, done, _result = play(system, [IMAGE], "absent")
+    assert set(before) - set(system.states()) == {f"{IMAGE} {VERSIONS[1]}"}
+    put_back(system, done["undo"])
+    assert set(system.states()) == set(before)
 
 
 def test_the_running_kernel_stays(system: Machine) -> None:
