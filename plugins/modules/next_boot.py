@@ -26,8 +26,9 @@ options:
         C(/etc/default/grub.d/zz-fleetops-default.cfg) names its entry, and the boot loader's configuration is generated
         anew. While this file is there, no kernel that is installed later boots by itself, which C(assess) tells as
         C(default-pinned).
-      - V(default) confirms a trial as well. When O(release) is the one that runs, or the one on trial, the guard is
-        taken away.
+      - V(default) ends a trial as well, whether it confirms it or chooses another kernel. The guard is taken away
+        before the default changes, and a boot of the trial that is still to come is taken back when O(release) is another one.
+        With O(pin), a trial that runs and is not O(release) goes on.
       - With V(once), O(release) boots the next time only. GRUB must be able to write its environment block, since it
         takes the choice back by itself. It cannot on RAID, LVM, btrfs and ZFS.
       - With V(kexec), O(release) is loaded with the command line of its boot entry, and C(systemctl kexec) starts it.
@@ -50,8 +51,8 @@ options:
     description:
       - With O(state=once) and O(state=kexec), seconds after the start of that boot at which it ends in a reboot unless
         it was confirmed, by O(state=default) or O(state=cleared). V(0) means never.
-      - A unit of systemd does so, which is skipped under every other kernel. What hangs before systemd runs, it cannot
-        end.
+      - A unit of systemd does so once, which is skipped under every other kernel, and where a crash dump is saved. What
+        hangs before systemd runs, it cannot end.
     type: int
     default: 0
   panic:
@@ -421,6 +422,8 @@ def plan_default(host: Host, params: Mapping[str, Any], facts: KernelFacts, plan
         refuse_overruled(host, platform, wanted)
     then = platform.default_of(host, wanted or "") if wanted else site
     now = plan.before["default"]
+    # Before the default changes: a power cut in between must not leave a guard for what boots from now on.
+    end_trial(host, params, facts, plan)
     if wanted != text or now["release"] != release or (grub.holds(then) and not grub.holds(now)):
         if wanted != text:
             plan.restore += [_undo.restore_file(host, path, wanted), {"do": "update_boot_config"}]
@@ -428,9 +431,24 @@ def plan_default(host: Host, params: Mapping[str, Any], facts: KernelFacts, plan
         plan.steps.append({"do": "update_boot_config"})
         plan.after["default"] = then
         plan.after["pinned"] = bootpin.parse(path, wanted) if wanted else None
-    trial = plan.before["trial"]
-    if trial and release in (trial["release"], facts["release"]):
-        take_guard_away(host, plan)
+
+
+def end_trial(host: Host, params: Mapping[str, Any], facts: KernelFacts, plan: Plan) -> None:
+    """No guard once a default is chosen. A pin leaves it to another kernel that runs and is on trial."""
+    release, before, trial = params["release"], plan.before, plan.before["trial"]
+    if not trial:
+        return
+    waits = trial["release"] == facts["release"] != release and host.exists(trialguard.WANTS_PATH)
+    if params["pin"] and waits:
+        return
+    if trial["release"] != release:
+        # Its boot would have no guard.
+        entry = grub.entry_of(plan.platform.boot_entries(host), trial["release"])
+        if before["once"] and entry and entry["id"] == before["once"]:
+            forget_once(host, plan)
+        if before["kexec"] and before["kexec"]["release"] == trial["release"]:
+            unload(host, facts, plan)
+    take_guard_away(host, plan)
 
 
 def refuse_overruled(host: Host, platform: Any, text: str) -> None:
@@ -498,11 +516,13 @@ def plan_once(host: Host, params: Mapping[str, Any], facts: KernelFacts, plan: P
             f"Nothing was changed: the boot loader's configuration would not take an entry for one boot: it would "
             f"boot {then['release']} ({then['because']})"
         )
+    # The guard first, and on the way back last: no power cut may leave a trial without it.
+    put_guard(host, params, facts, plan)
     if pending != entry:
-        plan.restore.append({"do": "run", "argv": platform.edit_environment(host, "unset", grub.NEXT_ENTRY)})
+        unset = {"do": "run", "argv": platform.edit_environment(host, "unset", grub.NEXT_ENTRY)}
+        plan.restore.insert(0, unset)
         plan.steps.append({"do": "run", "argv": platform.boot_once(entry)})
         plan.after["once"] = entry
-    put_guard(host, params, facts, plan)
 
 
 def require_writable(facts: KernelFacts) -> None:
@@ -543,18 +563,18 @@ def plan_kexec(host: Host, params: Mapping[str, Any], facts: KernelFacts, plan: 
         "cmdline": line_of(host, platform, release, params["panic"]),
         "files": {path: [host.size(path), host.mtime(path)] for path in (image, initrd)},
     }
+    put_guard(host, params, facts, plan)
     if before["kexec"] != wanted:
         tool = kexec_tool(facts)
         text = json.dumps(wanted, sort_keys=True) + "\n"
         old = _undo.text_of(host, KEXEC_RECORD)
-        plan.restore += [
+        plan.restore[:0] = [
             {"do": "remove_file", "path": KEXEC_RECORD, "expect": _undo.digest(text)},
             {"do": "run", "argv": [*tool, "-u"]},
         ]
         load = [*tool, "-l", image, f"--initrd={initrd}", f"--command-line={wanted['cmdline']}"]
         plan.steps += [written(KEXEC_RECORD, old, text), {"do": "run", "argv": load}]
         plan.after["kexec"] = wanted
-    put_guard(host, params, facts, plan)
 
 
 def kexec_tool(facts: KernelFacts) -> List[str]:
@@ -602,12 +622,18 @@ def put_guard(host: Host, params: Mapping[str, Any], facts: KernelFacts, plan: P
 
 
 def take_guard_away(host: Host, plan: Plan) -> None:
-    """First the files, so that nothing starts it again, and then the unit itself."""
-    for path in (trialguard.WANTS_PATH, trialguard.UNIT_PATH):
-        text = _undo.text_of(host, path)
-        if text is not None:
-            plan.steps.append(written(path, text, None))
+    """First what starts it, then what runs, and the unit's file last: until then, a run that was killed is finished.
+
+    What starts it is gone already where it has fired.
+    """
+    starts, text = (_undo.text_of(host, path) for path in (trialguard.WANTS_PATH, trialguard.UNIT_PATH))
+    if starts is not None:
+        plan.steps.append(written(trialguard.WANTS_PATH, starts, None))
+        # On the disk before anything else is: the boot loader's files may lie on another one.
+        plan.steps.append({"do": "run", "argv": ["sync", trialguard.WANTS_PATH.rpartition("/")[0]]})
     plan.steps += [RELOAD, STOP]
+    if text is not None:
+        plan.steps.append(written(trialguard.UNIT_PATH, text, None))
     plan.after["trial"] = None
 
 
@@ -621,16 +647,26 @@ def plan_cleared(host: Host, params: Mapping[str, Any], facts: KernelFacts, plan
         require_grub(host, platform)
         again = platform.edit_environment(host, "set", f"{grub.NEXT_ENTRY}={before['once']}")
         plan.restore.append({"do": "run", "argv": again})
-        forget = platform.edit_environment(host, "unset", grub.NEXT_ENTRY)
-        plan.steps.append({"do": "run", "argv": forget})
-        plan.after["once"] = ""
+        forget_once(host, plan)
     if before["kexec"]:
-        text = _undo.text_of(host, KEXEC_RECORD)
-        plan.steps.append({"do": "run", "argv": [*kexec_tool(facts), "-u"]})
-        plan.steps.append(written(KEXEC_RECORD, text, None))
-        plan.after["kexec"] = None
+        unload(host, facts, plan)
     if before["trial"]:
         take_guard_away(host, plan)
+
+
+def forget_once(host: Host, plan: Plan) -> None:
+    """No entry is for one boot."""
+    forget = plan.platform.edit_environment(host, "unset", grub.NEXT_ENTRY)
+    plan.steps.append({"do": "run", "argv": forget})
+    plan.after["once"] = ""
+
+
+def unload(host: Host, facts: KernelFacts, plan: Plan) -> None:
+    """Nothing of ours is loaded for kexec."""
+    text = _undo.text_of(host, KEXEC_RECORD)
+    plan.steps.append({"do": "run", "argv": [*kexec_tool(facts), "-u"]})
+    plan.steps.append(written(KEXEC_RECORD, text, None))
+    plan.after["kexec"] = None
 
 
 STATES = {"default": plan_default, "once": plan_once, "kexec": plan_kexec, "cleared": plan_cleared}

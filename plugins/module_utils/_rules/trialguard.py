@@ -4,7 +4,7 @@
 """The unit that ends a trial boot which nobody confirmed, and the file that has systemd start it. Pure.
 
 It belongs to one kernel: under every other one systemd skips it. So a node whose network is dead, or whose controller
-is gone, comes back on the kernel that is its default.
+is gone, comes back on the kernel that is its default. It fires once: before it reboots, it takes away what starts it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ WANTS = f"# Written by the Ansible module fleetops.kernel.next_boot.\n[Unit]\nWa
 RUNNING = "fleetops-trial-guard.*"
 # Seconds that an orderly shutdown gets: no unit of a kernel that is no good may hold it up for ever.
 _ORDERLY = 90
+# Seconds for the guard to be taken off the disk, so that it does not fire in a later boot of this kernel.
+_FORGET = 10
 # What a release may be made of (Debian Policy, package names and versions): nothing that systemd takes for more.
 _RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~_-]*\Z")
 _SAID = re.compile(
@@ -36,14 +38,17 @@ def unit(release: str, seconds: int) -> str:
         raise FleetopsError(f"'{release}' is no release of a kernel")
     if not 0 < seconds < 10**9:
         raise FleetopsError(f"guard: {seconds} is no time after which a trial could end: expected seconds")
+    # In the background, with a while to be done: a file system that hangs must not keep the node from rebooting.
     command = (
-        f"sleep {seconds}; timeout 60 systemctl --no-block reboot; sleep {_ORDERLY}; systemctl reboot -ff"
+        f"sleep {seconds}; (rm -f {WANTS_PATH}; sync) & sleep {_FORGET}; "
+        f"timeout 60 systemctl --no-block reboot; sleep {_ORDERLY}; systemctl reboot -ff"
     )
     return f"""\
 # Written by the Ansible module fleetops.kernel.next_boot, which takes it away when the trial is confirmed.
 [Unit]
 Description=Reboot unless the trial of kernel {release} is confirmed within {seconds} seconds
 ConditionKernelVersion={release}
+ConditionPathExists=!/proc/vmcore
 DefaultDependencies=no
 IgnoreOnIsolate=yes
 

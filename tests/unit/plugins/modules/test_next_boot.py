@@ -24,6 +24,7 @@ OLD, NEW = "6.1.0-47-cloud-amd64", "6.1.0-56-cloud-amd64"
 WORDS = "root=UUID=42 ro console=ttyS0 quiet"
 GRUBENV = "/boot/grub/grubenv"
 SYS_LOADED = "/sys/kernel/kexec_loaded"
+FILES = (trialguard.UNIT_PATH, trialguard.WANTS_PATH)
 
 
 def path_of(release: str) -> str:
@@ -40,6 +41,7 @@ class Machine(Host):
         super().__init__(str(root))
         self.ran: list[list[str]] = []
         self.fails = ""
+        self.left_at: dict[str, list[str]] = {}
         self.releases = [NEW, OLD]
         self.header = ""
 
@@ -47,6 +49,8 @@ class Machine(Host):
         if argv[0] == "/bin/sh":
             return self.really([word.replace("/etc/default/", f"{self.root}/etc/default/") for word in argv])
         self.ran.append(list(argv))
+        # What a power cut at this command would leave of a guard.
+        self.left_at[argv[0]] = [path for path in FILES if self.exists(path)]
         if argv[0] == self.fails:
             raise FleetopsError(f"'{argv[0]}' failed with return code 1: no space left on device")
         if argv[0] == "update-grub":
@@ -57,7 +61,7 @@ class Machine(Host):
             self.really([argv[0], self.root + argv[1], *argv[2:]])
         elif argv[0] == "kexec":
             self.put(SYS_LOADED, "0\n" if "-u" in argv else "1\n")
-        elif argv[0] != "systemctl":
+        elif argv[0] not in ("systemctl", "sync"):
             raise Missing(f"The command '{argv[0]}' does not exist on this node")
         return ""
 
@@ -475,24 +479,36 @@ def test_an_image_that_does_not_load_leaves_nothing(
 
 # --- the guard, and nothing --------------------------------------------------------------------------
 
-FILES = (trialguard.UNIT_PATH, trialguard.WANTS_PATH)
+RELOAD = ["systemctl", "daemon-reload"]
+TAKEN_AWAY = [
+    ["sync", "/etc/systemd/system/sysinit.target.d"],
+    RELOAD,
+    ["systemctl", "stop", "fleetops-trial-guard.*"],
+]
+
+
+def trial_boot(machine: Machine, release: str = NEW) -> None:
+    """GRUB has taken the entry back, and this kernel runs."""
+    machine.run(["grub-editenv", GRUBENV, "unset", "next_entry"])
+    machine.put("/proc/sys/kernel/osrelease", f"{release}\n")
+    machine.ran.clear()
+
+
+def fire(machine: Machine) -> None:
+    """The guard has rebooted the node, and nobody was there."""
+    machine.remove(trialguard.WANTS_PATH)
+    trial_boot(machine, OLD)
 
 
 def test_the_guard_is_told_as_a_fact_and_confirmed_away(machine: Machine) -> None:
     _changed, returned, _result = play(machine, params("once", guard=600))
     assert returned["trial"] == {"release": NEW, "guard_seconds": 600}
-    assert machine.ran[-1] == ["systemctl", "daemon-reload"]
     assert kernel.read(machine)["trial"] == returned["trial"]
-    # The trial boot: GRUB has taken the entry back.
-    machine.run(["grub-editenv", GRUBENV, "unset", "next_entry"])
-    machine.put("/proc/sys/kernel/osrelease", f"{NEW}\n")
+    trial_boot(machine)
     changed, returned, _result = play(machine, params("default", NEW))
     assert (changed, returned["trial"], returned["undo"]) == (True, None, None)
     assert not any(machine.exists(path) for path in FILES)
-    assert machine.ran[-2:] == [
-        ["systemctl", "daemon-reload"],
-        ["systemctl", "stop", "fleetops-trial-guard.*"],
-    ]
+    assert machine.ran == TAKEN_AWAY
     assert not play(machine, params("default", NEW))[0]
     facts = kernel.read(machine)
     assert facts["trial"] is None
@@ -501,11 +517,131 @@ def test_the_guard_is_told_as_a_fact_and_confirmed_away(machine: Machine) -> Non
     assert _restore.conflicts(machine, [undo]) == [], "what was confirmed may be put back, and does no harm"
 
 
-def test_the_guard_of_another_kernel_stays_when_another_default_is_chosen(machine: Machine) -> None:
+@pytest.mark.parametrize(("state", "command"), [("once", "grub-reboot"), ("kexec", "kexec")])
+def test_no_power_cut_leaves_a_trial_without_its_guard(machine: Machine, state: str, command: str) -> None:
+    play(machine, params(state, guard=600))
+    assert [argv[0] for argv in machine.ran] == ["systemctl", command]
+    assert machine.ran[0] == RELOAD
+    assert machine.left_at[command] == list(FILES)
+    # and the way back: first the choice, and then its guard
+    machine.ran.clear()
+    (undo,) = _undo.records(machine)
+    _restore.put_back(machine, undo)
+    assert [argv[0] for argv in machine.ran] == [
+        {"once": "grub-editenv"}.get(state, "kexec"),
+        "systemctl",
+        "systemctl",
+    ]
+    assert machine.left_at[machine.ran[0][0]] == list(FILES)
+
+
+def test_no_power_cut_leaves_a_guard_for_what_has_become_the_default(machine: Machine) -> None:
+    play(machine, params("default", OLD, pin=True))
     play(machine, params("once", guard=600))
-    machine.put("/proc/sys/kernel/osrelease", "6.1.0-50-cloud-amd64\n")
-    _changed, returned, _result = play(machine, PIN_OLD)
-    assert returned["trial"] == {"release": NEW, "guard_seconds": 600}
+    trial_boot(machine)
+    result = next_boot.run(machine, params("default", NEW))
+    paths = [step["path"] for step in result.plan[0].steps if "path" in step]
+    assert paths == [trialguard.WANTS_PATH, trialguard.UNIT_PATH, debian.DEFAULT_DROPIN]
+    changed, returned, _result = play(machine, params("default", NEW))
+    assert (changed, returned["trial"], returned["default"]["release"]) == (True, None, NEW)
+    assert machine.ran == [*TAKEN_AWAY, ["update-grub"]]
+    assert machine.left_at["update-grub"] == []
+
+
+def test_a_run_that_was_killed_while_it_took_a_guard_away_is_finished(machine: Machine) -> None:
+    """A guard that runs is stopped before the last trace of it goes, or nobody would stop it any more."""
+    play(machine, params("once", guard=600))
+    trial_boot(machine)
+    play(machine, params("default", NEW))
+    assert machine.left_at["systemctl"] == [trialguard.UNIT_PATH]
+    assert machine.left_at["sync"] == [trialguard.UNIT_PATH]
+
+
+@pytest.mark.parametrize(
+    ("running", "fired", "given", "stays"),
+    [
+        (NEW, False, params("default", NEW), False),
+        (NEW, False, params("default", OLD), False),  # a rollback, before it reboots
+        (NEW, False, params("default", NEW, pin=True), False),
+        (NEW, False, params("default", OLD, pin=True), True),
+        (NEW, True, params("default", OLD, pin=True), False),
+        (OLD, False, params("default", OLD), False),
+        (OLD, False, params("default", OLD, pin=True), False),
+        ("6.1.0-50-cloud-amd64", False, params("default", OLD), False),
+        ("6.1.0-50-cloud-amd64", False, params("default", OLD, pin=True), False),
+        (OLD, True, params("default", OLD), False),
+    ],
+)
+def test_which_choice_of_a_default_ends_a_trial(
+    machine: Machine, running: str, fired: bool, given: dict[str, Any], stays: bool
+) -> None:
+    play(machine, params("once", guard=600))
+    trial_boot(machine, running)
+    if fired:
+        machine.remove(trialguard.WANTS_PATH)
+    _changed, predicted, _result = play(machine, given, check_mode=True)
+    _changed, returned, _result = play(machine, given)
+    assert without_undo(returned) == without_undo(predicted)
+    assert bool(returned["trial"]) is stays
+    assert [machine.exists(path) for path in FILES] == [stays, stays]
+    assert not play(machine, given)[0]
+
+
+@pytest.mark.parametrize("state", ["once", "kexec"])
+@pytest.mark.parametrize("pin", [False, True])
+def test_a_trial_that_is_still_to_come_does_not_outlive_its_guard(
+    machine: Machine, state: str, pin: bool
+) -> None:
+    play(machine, params(state, guard=600))
+    machine.ran.clear()
+    given = params("default", OLD, pin=pin)
+    _changed, predicted, _result = play(machine, given, check_mode=True)
+    _changed, returned, _result = play(machine, given)
+    assert without_undo(returned) == without_undo(predicted)
+    assert (returned["once"], returned["kexec"], returned["trial"]) == ("", None, None)
+    command = {"once": "grub-editenv"}.get(state, "kexec")
+    assert machine.ran[0][0] == command
+    assert machine.left_at[command] == list(FILES)
+    assert not play(machine, given)[0]
+    _restore.put_back(machine, _undo.newest_first(_undo.records(machine))[0])
+    assert debian.pending_boot(machine) == "", "it would have no guard"
+
+
+def test_a_guard_that_has_fired_is_told_and_cleaned_up(machine: Machine) -> None:
+    before = snapshot(machine.root)
+    play(machine, params("once", guard=600))
+    fire(machine)
+    assert kernel.read(machine)["trial"] == {"release": NEW, "guard_seconds": 600}
+    changed, returned, _result = play(machine, params("cleared", None))
+    assert (changed, returned["trial"]) == (True, None)
+    assert snapshot(machine.root) == before
+    assert not play(machine, params("cleared", None))[0]
+
+
+def test_a_trial_after_one_that_failed_is_guarded_again(machine: Machine) -> None:
+    play(machine, params("once", guard=600))
+    fire(machine)
+    given = params("once", guard=600)
+    changed, returned, _result = play(machine, given)
+    assert (changed, returned["trial"]) == (True, {"release": NEW, "guard_seconds": 600})
+    assert machine.left_at["grub-reboot"] == list(FILES)
+    assert not play(machine, given)[0]
+    fire(machine)
+    changed, returned, _result = play(machine, params("once"))
+    assert (changed, returned["trial"]) == (True, None)
+    assert not any(machine.exists(path) for path in FILES)
+    assert not play(machine, params("once"))[0]
+
+
+def test_a_trial_whose_guard_has_fired_is_put_back(machine: Machine) -> None:
+    before = snapshot(machine.root)
+    play(machine, params("once", guard=600))
+    fire(machine)
+    undos = _undo.records(machine)
+    assert _restore.conflicts(machine, undos) == []
+    _restore.put_back(machine, undos[0])
+    after = snapshot(machine.root)
+    assert {**after, "proc/sys/kernel/osrelease": b""} == {**before, "proc/sys/kernel/osrelease": b""}
 
 
 def test_a_guard_that_was_written_in_part_is_completed(machine: Machine) -> None:
@@ -595,9 +731,44 @@ def test_a_unit_that_was_changed_is_not_taken_for_ours(change: tuple[str, str]) 
 
 def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
     text = trialguard.unit(NEW, 600)
-    assert f"ConditionKernelVersion={NEW}\nDefaultDependencies=no\nIgnoreOnIsolate=yes\n" in text
-    assert (
-        "ExecStart=/bin/sh -c 'sleep 600; timeout 60 systemctl --no-block reboot; sleep 90; systemctl reboot -ff'\n"
-        in text
-    )
+    assert f"ConditionKernelVersion={NEW}\n" in text
+    assert "DefaultDependencies=no\nIgnoreOnIsolate=yes\n" in text
     assert not set("%$\\") & set(text)
+
+
+def test_a_guard_leaves_a_dump_alone() -> None:
+    """The capture kernel is mostly the one that has crashed, and then of the same release."""
+    unit, _section, _service = trialguard.unit(NEW, 600).partition("[Service]")
+    assert f"ConditionKernelVersion={NEW}\nConditionPathExists=!/proc/vmcore\n" in unit
+
+
+@pytest.mark.parametrize("hangs", ["", "rm", "sync"])
+def test_a_guard_fires_once_and_fires_whatever_hangs(tmp_path: Path, hangs: str) -> None:
+    """A file system that hangs is a reason to reboot, and none not to."""
+    (tmp_path / "bin").mkdir()
+    done = tmp_path / "done"
+    really = {"rm": f'/bin/rm "$1" "$(echo "$2" | sed s,^,{tmp_path},)"'}
+    for name in ("sleep", "rm", "sync", "systemctl", "timeout"):
+        act = {"timeout": 'shift; exec "$@"', "sleep": "/bin/sleep 0.2", **really}.get(name, ":")
+        act = "exec /bin/sleep 3" if name == hangs else act
+        tool = tmp_path / "bin" / name
+        tool.write_text(f'#!/bin/sh\necho "{name} $*" >> {done}\n{act}\n')
+        tool.chmod(0o755)
+    dropin = Path(f"{tmp_path}{trialguard.WANTS_PATH}")
+    dropin.parent.mkdir(parents=True)
+    dropin.write_text(trialguard.WANTS)
+    (line,) = [x for x in trialguard.unit(NEW, 600).splitlines() if x.startswith("ExecStart=")]
+    script = line.split("'")[1]
+    environment = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin"}
+    subprocess.run(
+        ["/bin/sh", "-c", script], env=environment, check=True, timeout=30, stdout=subprocess.DEVNULL
+    )
+    ran = done.read_text().splitlines()
+    assert ran[0] == "sleep 600"
+    reboots = [x for x in ran if x.startswith("systemctl")]
+    assert reboots == ["systemctl --no-block reboot", "systemctl reboot -ff"]
+    assert f"rm -f {trialguard.WANTS_PATH}" in ran
+    if not hangs:
+        assert not dropin.exists()
+        order = [x.split()[0] for x in ran]
+        assert order.index("rm") < order.index("sync") < order.index("systemctl")
