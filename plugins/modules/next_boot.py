@@ -27,8 +27,8 @@ options:
         anew. While this file is there, no kernel that is installed later boots by itself, which C(assess) tells as
         C(default-pinned).
       - V(default) ends a trial as well, whether it confirms it or chooses another kernel. The guard is taken away
-        before the default changes, and a boot of the trial that is still to come is taken back when O(release) is another one.
-        With O(pin), a trial that runs and is not O(release) goes on.
+        before the default changes, and a boot of the trial that is still to come is taken back when O(release) is
+        another one. With O(pin), a trial that runs and is not O(release) goes on.
       - With V(once), O(release) boots the next time only. GRUB must be able to write its environment block, since it
         takes the choice back by itself. It cannot on RAID, LVM, btrfs and ZFS.
       - With V(kexec), O(release) is loaded with the command line of its boot entry, and C(systemctl kexec) starts it.
