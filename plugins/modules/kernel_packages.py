@@ -219,7 +219,10 @@ SPEC: Dict[str, Any] = {
     "repair": {"type": "bool", "default": False},
 }
 ROLE = "kernel_upgrade"
-PACKAGES, HOLDS, CACHE, TIMERS = "packages", "held packages", "downloaded packages", "timers"
+PACKAGES = "packages"
+HOLDS = "held packages"
+CACHE = "downloaded packages"
+TIMERS = "timers"
 
 
 def prepare(host: Host, params: Mapping[str, Any]) -> None:
