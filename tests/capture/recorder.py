@@ -72,6 +72,8 @@ SCRUBS: tuple[tuple[str, str, str], ...] = (
         r"(?<=\x00)(?<!\x00--reboot-sentinel\x00)(?!--reboot-sentinel)[^\x00]+",
         "left-out",
     ),
+    # apt_preferences(5): from which host packages come is the site's own affair.
+    (r"/etc/apt/preferences.*", r"(?m)^(Pin:[ \t]*origin[ \t]+)\S.*", r"\1packages.example.org"),
     (r"/etc/apt/apt\.conf.*", r"(?i)(password\S*[ \t]+)\S+", r'\1"left-out";'),
     (r"/proc/version", r"(?<=\()[\w.-]+@[\w.-]+(?=\))", "builder@host"),
 )

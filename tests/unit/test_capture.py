@@ -159,6 +159,12 @@ def test_what_lets_in_is_left_out_of_every_file(path: str, text: str) -> None:
     assert recorder.scrub(path, f"{text}\n".encode()).decode() == f"{LET_IN.get(text, text)}\n"
 
 
+def test_hosts_of_pins() -> None:
+    text = b"Package: linux-*\nPin: origin mirror.inside.example.com\nPin-Priority: -1\n\nPin: release a=x\n"
+    kept = text.replace(b"mirror.inside.example.com", b"packages.example.org")
+    assert recorder.scrub("/etc/apt/preferences.d/site", text) == kept
+
+
 @pytest.mark.parametrize("path", ["/etc/dnf/dnf.conf", "/etc/dnf/automatic.conf"])
 def test_passwords_of_dnf(path: str) -> None:
     text = b"[main]\nproxy_password = hunter2 hunter2\nsslclientkey=hunter2\nproxy=http://a:hunter2@p\nreboot = never\n"

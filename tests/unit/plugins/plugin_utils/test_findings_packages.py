@@ -88,7 +88,7 @@ def pin(how: str, priority: int, packages: str = "linux-image-*") -> Facts:
     [
         ("version 6.1.192-2", -1),
         ("release n=bookworm-security", -10),
-        ("origin deb.debian.org", -1),
+        ("origin packages.example.org", -1),
         ("version 6.1.170-3", 1001),
         ("Version 6.1.170*", 500),
     ],
