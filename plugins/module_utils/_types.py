@@ -466,10 +466,15 @@ class Gate(TypedDict):
 
 
 class Problem(TypedDict):
-    """What stands in the way of a change, and what cures it: a sentence or a command."""
+    """What stands in the way of a change, and what cures it: a sentence or a command.
 
+    ``kind``: one of those in `_rules.apt`, for programs to decide by. ``packages``: those that it is about.
+    """
+
+    kind: str
     problem: str
     remedy: str
+    packages: List[str]
 
 
 class ChangedPackage(TypedDict):

@@ -42,7 +42,9 @@ options:
     choices: [present, downloaded, absent, held, released]
     default: present
   lock_timeout:
-    description: How many seconds to wait while somebody else has the package manager's locks. Check mode does not wait.
+    description:
+      - How many seconds to wait while somebody else has the package manager's locks.
+      - Check mode does not wait. A lock is among RV(problems), of the kind V(locked), and a warning names who has it.
     type: int
     default: 600
   allow_held:
@@ -161,6 +163,18 @@ problems:
   type: list
   elements: dict
   contains:
+    kind:
+      description:
+        - What kind of thing it is. One of V(no-such-package), V(pinned), V(held), V(unfinished), V(locked),
+          V(would-remove), V(would-install), V(no-space), V(unresolved) and V(running-kernel).
+        - One that is V(locked) passes by itself, all others do not.
+      type: str
+      sample: held
+    packages:
+      description: The packages that it is about. May be empty.
+      type: list
+      elements: str
+      sample: [linux-image-generic]
     problem:
       description: What it is.
       type: str
@@ -274,6 +288,7 @@ def of_change(
         metas = [meta["name"] for meta in platform.kernel_packages(host, packages)["metas"]]
         metas = [name for name in metas if name in change["after"] and name in change["before"]]
     warnings = [] if params["state"] == "downloaded" or not todo else lost(change)
+    warnings += waits(change["problems"], params) if todo else []
     return Result(
         plan=[{"platform": platform, "change": change, "metas": metas, "stopped": stopped, "unheld": unheld}]
         if todo
@@ -329,7 +344,17 @@ def to_mark(host: Host, platform: Any, params: Mapping[str, Any], names: List[st
             "undo": None,
         },
         diff=[diff.part(HOLDS, before, after)],
+        warnings=waits(problems, params) if todo else [],
     )
+
+
+def waits(problems: List[Problem], params: Mapping[str, Any]) -> List[str]:
+    """What a change waits for; check mode says so, and does not wait."""
+    return [
+        f"{found['problem']}: the change waits for it, up to {params['lock_timeout']} seconds"
+        for found in problems
+        if found["kind"] == apt.LOCKED
+    ]
 
 
 def apply(host: Host, params: Mapping[str, Any], result: Result) -> Dict[str, Any]:

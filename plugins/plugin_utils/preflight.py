@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import apt
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kernel as rules
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import readings, target, trial
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
@@ -28,8 +29,6 @@ EXTRA = "linux-modules-extra-"
 # From here on, Ubuntu has all modules of a kernel in one package.
 WITHOUT_EXTRA = 7
 UNSIGNED = "-unsigned"
-# The kind of problem that kernel_packages gives the lock of a package manager.
-LOCKED = "locked"
 # Of dpkg's status, the second letter.
 _STATES = {
     "H": "half-installed",
@@ -95,7 +94,7 @@ def kernel_preflight(
         found.append(_unknown(kernel, "container", "Whether this is a container"))
     said = {**packages} if isinstance(packages, Mapping) else {}
     # A lock passes: the download waits for it, and nothing has been changed until then.
-    said["problems"] = [one for one in said.get("problems") or () if one.get("kind") != LOCKED]
+    said["problems"] = [one for one in said.get("problems") or () if one.get("kind") != apt.LOCKED]
     chosen = way if isinstance(way, Mapping) else {}
     new, old = str(want["release"]), kernel["release"] or ""
     case = _Case(
@@ -409,28 +408,25 @@ def packages(case: _Case) -> Iterator[Problem]:
     names = {*case.todo, str(case.target.get("package"))}
     if case.new == case.old and case.whole and not case.todo:
         names = set()
-    said = " ".join(str(one["problem"]) for one in case.said.get("problems") or ())
-    held = sorted(
-        name for name in names.intersection(case.kernel["packages"]["held"]) if not _names(said, name)
-    )
+    held = sorted(names.intersection(case.kernel["packages"]["held"]) - _named(case, apt.HELD))
     if held and not case.release_held:
         text = f"{', '.join(held)} {'is' if len(held) == 1 else 'are'} held ({readings.asked(case.kernel)})"
         remedy = (
             f"apt-mark unhold {' '.join(held)}, or kernel_upgrade_release_held: true, which holds again after"
         )
         yield problem(text, remedy)
-    broken = [one for one in case.kernel["packages"]["broken"] if not _names(said, one["name"])]
+    known = _named(case, apt.UNFINISHED)
+    broken = [one for one in case.kernel["packages"]["broken"] if one["name"] not in known]
     if broken and not case.repair:
         words = ", ".join(f"{one['name']} {one['version']} is {_state(one['status'])}" for one in broken)
         yield problem(f"{words} ({readings.asked(case.kernel)})", "dpkg --configure -a; apt-get -f install")
-    removed = [name for name in case.said.get("removes") or [] if not _names(said, name)]
-    if removed:
-        text = f"To install {', '.join(case.todo)} would remove {', '.join(removed)}"
-        yield problem(text, f"find out what they conflict with: apt-get -s install {' '.join(case.todo)}")
 
 
-def _names(text: str, name: str) -> bool:
-    return re.search(rf"(?<![\w.+-]){re.escape(name)}(?![\w+-])", text) is not None
+def _named(case: _Case, kind: str) -> set[str]:
+    """The packages of which kernel_packages has said this already."""
+    return {
+        name for one in case.said["problems"] if one.get("kind") == kind for name in one.get("packages") or ()
+    }
 
 
 def _state(status: str) -> str:

@@ -24,12 +24,8 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
 
 RELEASE = "/proc/sys/kernel/osrelease"
 IMAGE = "linux-image-"
-LOCKS = (
-    "/var/lib/dpkg/lock-frontend",
-    "/var/lib/dpkg/lock",
-    "/var/lib/apt/lists/lock",
-    "/var/cache/apt/archives/lock",
-)
+LISTS = ("/var/lib/apt/lists/lock",)
+LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", *LISTS, "/var/cache/apt/archives/lock")
 UPDATES = "/var/lib/dpkg/updates"
 ARCHIVES, SYSTEM = "/var/cache/apt/archives", "/usr"
 # What begins by itself to install or to download.
@@ -84,7 +80,12 @@ def to_install(
     interrupted = _interrupted(host)
     if why and not unfinished and not interrupted:
         problems.append(
-            apt.problem(f"apt finds no way: {why}", f"'apt-get -s install {' '.join(known)}' shows it whole")
+            apt.problem(
+                apt.UNRESOLVED,
+                f"apt finds no way: {why}",
+                f"'apt-get -s install {' '.join(known)}' shows it whole",
+                known,
+            )
         )
     if not repair:
         problems += apt.broken(unfinished, interrupted)
@@ -138,23 +139,41 @@ def to_remove(host: Host, names: Sequence[str]) -> PackageChange:
     if ours:
         problems.append(
             apt.problem(
-                f"{', '.join(ours)} belongs to the running kernel {running}", "boot another one first"
+                apt.RUNNING,
+                f"{', '.join(ours)} belongs to the running kernel {running}",
+                "boot another one first",
+                ours,
             )
         )
     others = [name for name in removed if name not in names]
     if others:
         problems.append(
-            apt.problem(f"{', '.join(others)} would be removed as well", "name it too, if that is meant")
+            apt.problem(
+                apt.WOULD_REMOVE,
+                f"{', '.join(others)} would be removed as well",
+                "name it too, if that is meant",
+                others,
+            )
         )
     if found.install:
         # apt satisfies what needs the removed one in another way, such as by a newer kernel.
         brought = ", ".join(f"{name} {new}" for name, _old, new in found.install)
         problems.append(
-            apt.problem(f"to remove it, apt would install {brought}", "name what needs it, to be removed too")
+            apt.problem(
+                apt.WOULD_INSTALL,
+                f"to remove it, apt would install {brought}",
+                "name what needs it, to be removed too",
+                [name for name, _old, _new in found.install],
+            )
         )
     if why:
         problems.append(
-            apt.problem(f"apt finds no way: {why}", f"'apt-get -s remove {' '.join(there)}' shows it whole")
+            apt.problem(
+                apt.UNRESOLVED,
+                f"apt finds no way: {why}",
+                f"'apt-get -s remove {' '.join(there)}' shows it whole",
+                there,
+            )
         )
     unfinished = {name: letters for name, letters in _unfinished(states).items() if name not in removed}
     problems += apt.broken(unfinished, _interrupted(host))
@@ -237,7 +256,15 @@ def cannot_be_had(host: Host, names: Sequence[str]) -> List[str]:
 def update_lists(host: Host, timeout: int) -> None:
     """Ask the sources what they have."""
     host.patience = max(host.patience, PATIENCE)
-    wait_for_locks(host, timeout)
+    # Of all locks, this takes only one, and does not wait for it by itself.
+    wait_for_locks(host, timeout, LISTS)
+    in_the_way = apt.locked(holders(host, LISTS))
+    if in_the_way:
+        raise FleetopsError(
+            "The package lists were not refreshed: "
+            + "; ".join(f"{one['problem']} (remedy: {one['remedy']})" for one in in_the_way),
+            problems=in_the_way,
+        )
     host.run(["apt-get", "-q", "-y", *settings(timeout), "update"], env=QUIET)
 
 
@@ -329,27 +356,27 @@ def mark(host: Host, names: Sequence[str], how: str) -> None:
 # --- others at work ----------------------------------------------------------------------------------
 
 
-def holders(host: Host) -> List[apt.Holder]:
+def holders(host: Host, paths: Sequence[str] = LOCKS) -> List[apt.Holder]:
     """Who has one of the locks of dpkg and apt."""
     try:
         rows = apt.locks(host.read("/proc/locks"))
     except FleetopsError:
         return []  # then apt waits for itself
     found: Dict[int, List[str]] = {}
-    for path in LOCKS if rows else ():
+    for path in paths if rows else ():
         if not host.exists(path):
             continue
         inode = int(host.run(["stat", "-L", "-c", "%i", path]).strip())
         for pid in sorted({pid for pid, number in rows if number == inode}):
             if _has_open(host, pid, path):
                 found.setdefault(pid, []).append(path)
-    return [apt.Holder(pid, _command(host, pid), paths) for pid, paths in found.items()]
+    return [apt.Holder(pid, _command(host, pid), theirs) for pid, theirs in found.items()]
 
 
-def wait_for_locks(host: Host, seconds: int) -> None:
-    """Until nobody has a lock, or the time is over."""
+def wait_for_locks(host: Host, seconds: int, paths: Sequence[str] = LOCKS) -> None:
+    """Until nobody has one of these locks, or the time is over."""
     until = time.monotonic() + seconds
-    while holders(host) and time.monotonic() < until:
+    while holders(host, paths) and time.monotonic() < until:
         time.sleep(1)
 
 

@@ -27,6 +27,17 @@ _OF_A_RELEASE = re.compile(r"(?P<stem>[a-z][a-z-]*?-)(?P<release>\d+\.\d+\.\d+.*
 # apt gives what it does not want by itself (NotAutomatic: backports, experimental) 100 or 1, and what is newest at
 # most 990: what is below or above these is the site's own word (apt_preferences(5)).
 _LEAST, _MOST = 1, 990
+# The kinds of what stands in the way.
+NO_SUCH_PACKAGE = "no-such-package"
+PINNED = "pinned"
+HELD = "held"
+UNFINISHED = "unfinished"  # dpkg has begun it, and not ended
+LOCKED = "locked"  # passes by itself
+WOULD_REMOVE = "would-remove"
+WOULD_INSTALL = "would-install"
+NO_SPACE = "no-space"
+UNRESOLVED = "unresolved"  # apt finds no way
+RUNNING = "running-kernel"
 
 
 class Simulation(NamedTuple):
@@ -155,9 +166,9 @@ def of_release(name: str, release: str) -> bool:
 # --- what stands in the way --------------------------------------------------------------------------
 
 
-def problem(text: str, remedy: str) -> Problem:
+def problem(kind: str, text: str, remedy: str, packages: Iterable[str] = ()) -> Problem:
     """One thing that stands in the way, and what cures it."""
-    return {"problem": text, "remedy": remedy}
+    return {"kind": kind, "problem": text, "remedy": remedy, "packages": list(packages)}
 
 
 def stem(name: str) -> str:
@@ -197,9 +208,11 @@ def no_such_package(name: str, names: Iterable[str]) -> Problem:
     """apt knows none of this name."""
     near = nearest(name, names)
     return problem(
+        NO_SUCH_PACKAGE,
         f"there is no package {name}" + (f"; the nearest: {', '.join(near)}" if near else ""),
         "name one that exists, or refresh the package lists (apt-get update) and look whether this one's source is "
         "among the sources of apt",
+        [name],
     )
 
 
@@ -211,9 +224,10 @@ def kept_by_a_pin(name: str, policy: Policy, pins: Sequence[Pin]) -> Optional[Pr
     by = f"a pin in {' or '.join(where)}" if where else "a pin of apt"
     remedy = f"take the pin away, or choose a kernel that it allows; 'apt-cache policy {name}' shows it"
     if policy.candidate is None:
-        return problem(f"{name} {newest} is kept out by {by}", remedy)
+        return problem(PINNED, f"{name} {newest} is kept out by {by}", remedy, [name])
     if policy.candidate != newest and (priority < _LEAST or (kept and kept[0] > _MOST)):
-        return problem(f"{name} is held at {policy.candidate} by {by}, and {newest} is to be had", remedy)
+        text = f"{name} is held at {policy.candidate} by {by}, and {newest} is to be had"
+        return problem(PINNED, text, remedy, [name])
     return None
 
 
@@ -229,16 +243,20 @@ def held(names: Sequence[str], named: Sequence[str]) -> List[Problem]:
     if ours:
         found.append(
             problem(
+                HELD,
                 f"held: {', '.join(ours)}",
                 f"'apt-mark unhold {' '.join(ours)}', or let the hold be released for this change only "
                 "(allow_held of the module, kernel_upgrade_release_held of the role)",
+                ours,
             )
         )
     if others:
         found.append(
             problem(
+                HELD,
                 f"held, and it would be changed along: {', '.join(others)}",
                 f"'apt-mark unhold {' '.join(others)}', or name it as well",
+                others,
             )
         )
     return found
@@ -250,9 +268,10 @@ def broken(states: Mapping[str, str], interrupted: bool) -> List[Problem]:
     found = []
     if states:
         shown = ", ".join(f"{name} ({in_words(status)})" for name, status in sorted(states.items()))
-        found.append(problem(f"dpkg has not finished {shown}", remedy))
+        found.append(problem(UNFINISHED, f"dpkg has not finished {shown}", remedy, sorted(states)))
     if interrupted:
-        found.append(problem("dpkg was interrupted before it had written down what it did", remedy))
+        text = "dpkg was interrupted before it had written down what it did"
+        found.append(problem(UNFINISHED, text, remedy))
     return found
 
 
@@ -273,6 +292,7 @@ def locked(holders: Sequence[Holder]) -> List[Problem]:
     """Somebody else is at work on packages."""
     return [
         problem(
+            LOCKED,
             f"{holder.command} (process {holder.pid}) holds the lock {', '.join(holder.paths)}",
             "wait until it has ended, or look what keeps it; lock_timeout says how long this module waits",
         )
@@ -286,8 +306,10 @@ def would_remove(names: Sequence[str]) -> List[Problem]:
         return []
     return [
         problem(
+            WOULD_REMOVE,
             f"to install it, {', '.join(names)} would be removed",
             "find out what they conflict with ('apt-get -s install'), or remove them yourself first",
+            names,
         )
     ]
 
@@ -297,6 +319,7 @@ def too_small(wanted: Sequence[Tuple[str, int]], free: int) -> Problem:
     parts = " + ".join(f"{mebi(size)} for {what}" for what, size in wanted)
     need = sum(size for _what, size in wanted)
     return problem(
+        NO_SPACE,
         f"not enough space: {parts}{f' = {mebi(need)}' if len(wanted) > 1 else ''}, and {mebi(free)} are free",
         "remove old kernels or 'apt-get clean', or make the file system larger",
     )

@@ -224,13 +224,19 @@ def system(installed: Path, pool: Path, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.fixture
-def keeper(system: Machine) -> Iterator[subprocess.Popen[str]]:
-    """Somebody who has dpkg's lock."""
+def locked() -> str:
+    """The lock that somebody has."""
+    return "/var/lib/dpkg/lock-frontend"
+
+
+@pytest.fixture
+def keeper(system: Machine, locked: str) -> Iterator[subprocess.Popen[str]]:
+    """Somebody who has it."""
     code = (
         "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.lockf(f, fcntl.LOCK_EX); "
         "print('locked', flush=True); input()"
     )
-    path = f"{system.root}/var/lib/dpkg/lock-frontend"
+    path = f"{system.root}{locked}"
     process = subprocess.Popen(
         [sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -264,7 +270,7 @@ def play(
 
 def problems(host: Machine, names: Sequence[str], **more: Any) -> list[str]:
     _changed, returned, _result = play(host, names, check_mode=True, **more)
-    assert all(problem["remedy"] for problem in returned["problems"])
+    assert all(problem["remedy"] and problem["kind"] for problem in returned["problems"])
     return [problem["problem"] for problem in returned["problems"]]
 
 
@@ -638,8 +644,28 @@ def test_the_holder_of_the_lock_is_named(system: Machine, keeper: subprocess.Pop
         with pytest.raises(FleetopsError) as error:
             play(system, [IMAGE], state)
         assert expected in error.value.msg
+    # Whoever only looks is told what a change would wait for.
+    _changed, looked, result = play(system, [IMAGE], check_mode=True, lock_timeout=30)
+    assert result.warnings == [f"{expected}: the change waits for it, up to 30 seconds"]
+    (problem,) = looked["problems"]
+    assert (problem["kind"], problem["packages"]) == ("locked", [])
     # What is done already needs no lock.
     assert not play(system, [f"linux-image-{OLD}"])[0]
+
+
+def test_lists_are_refreshed_whoever_installs(system: Machine, keeper: subprocess.Popen[str]) -> None:
+    assert keeper.pid
+    _apt.update_lists(system, 0)
+    assert any(" update" in line for line in system.ran)
+
+
+@pytest.mark.parametrize("locked", ["/var/lib/apt/lists/lock"])
+def test_who_refreshes_the_lists_already_is_named(system: Machine, keeper: subprocess.Popen[str]) -> None:
+    expected = f"process {keeper.pid}) holds the lock /var/lib/apt/lists/lock"
+    with pytest.raises(FleetopsError) as error:
+        _apt.update_lists(system, 0)
+    assert expected in error.value.msg
+    assert not any(line.endswith(" update") for line in system.ran)
 
 
 def test_a_lock_is_waited_for(
