@@ -196,29 +196,17 @@ undo:
   sample: 20250102T030405-0003-next_boot
 """
 
-import dataclasses
-import json
-from typing import Any, Dict, List, Mapping, Optional, TypedDict
+from typing import Any, Dict, Mapping, Optional
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _guard, _kexec, _restore, _undo
+from ansible_collections.fleetops.kernel.plugins.module_utils._boots import guard, kexec, situation
+from ansible_collections.fleetops.kernel.plugins.module_utils._boots.situation import Plan, Situation
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result, execute
-from ansible_collections.fleetops.kernel.plugins.module_utils._readers import boot, kernel
-from ansible_collections.fleetops.kernel.plugins.module_utils._rules import (
-    bootpin,
-    cmdline,
-    diff,
-    grub,
-    trialguard,
-)
-from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
-    BootPin,
-    KernelFacts,
-    NextBoot,
-    Trial,
-    Undo,
-)
+from ansible_collections.fleetops.kernel.plugins.module_utils._readers import kernel
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import bootpin, grub, trialguard
+from ansible_collections.fleetops.kernel.plugins.module_utils._types import KernelFacts, Undo
 
 NAME = "next_boot"
 SPEC: Dict[str, Any] = {
@@ -229,55 +217,20 @@ SPEC: Dict[str, Any] = {
     "panic": {"type": "int", "default": 0},
 }
 NEEDS_RELEASE = [("state", state, ["release"]) for state in ("default", "once", "kexec")]
-# What was loaded leaves no trace in the kernel. Gone after a boot, as what was loaded is.
-KEXEC_RECORD = "/run/fleetops/kexec.json"
-KEXEC_TOOL = "/sbin/kexec"
-KEXEC_DISABLED = "/proc/sys/kernel/kexec_load_disabled"
-RELOAD = {"do": "run", "argv": ["systemctl", "daemon-reload"]}
-STOP = {"do": "run", "argv": ["systemctl", "stop", trialguard.RUNNING]}
-
-
-class Loaded(TypedDict):
-    """What we have loaded for kexec. ``files``: size and time of each, by its path."""
-
-    release: str
-    cmdline: str
-    files: Dict[str, List[float]]
-
-
-class Situation(TypedDict):
-    """Everything that decides what boots."""
-
-    default: NextBoot
-    once: str
-    kexec: Optional[Loaded]
-    pinned: Optional[BootPin]
-    trial: Optional[Trial]
-
-
-@dataclasses.dataclass
-class Plan:
-    """Steps as in an undo record, with ``before`` where one writes a file; what takes them back; and what comes out."""
-
-    platform: Any
-    steps: List[Dict[str, Any]]
-    restore: List[Dict[str, Any]]
-    before: Situation
-    after: Situation
 
 
 def run(host: Host, params: Mapping[str, Any]) -> Result:
     """Read everything that decides what boots; say what is to do."""
     platform = _guard.require_platform(host, "kernel_upgrade")
     facts = kernel.read(host, ("running", "security", "boot"))
-    before = situation(host, platform)
+    before = situation.read(host, platform)
     after: Situation = {**before}
     plan = Plan(platform, [], [], before, after)
     STATES[params["state"]](host, params, facts, plan)
     return Result(
         plan=[plan] if plan.steps else [],
-        returned=shown(after),
-        diff=differences(plan, after),
+        returned=situation.shown(after),
+        diff=situation.differences(plan, after),
     )
 
 
@@ -292,18 +245,18 @@ def apply(host: Host, params: Mapping[str, Any], result: Result) -> Dict[str, An
             )
     undo: Optional[Undo] = None
     if plan.restore:
-        undo = _undo.record(host, NAME, described(plan.before).splitlines(), plan.restore)
+        undo = _undo.record(host, NAME, situation.described(plan.before).splitlines(), plan.restore)
     try:
         for step in plan.steps:
             take(host, plan.platform, step)
-        after = situation(host, plan.platform)
-        complain(plan.after, after)
+        after = situation.read(host, plan.platform)
+        situation.complain(plan.after, after)
     except FleetopsError as error:
         if undo:
             _restore.after_failure(host, undo, error)
         raise
-    result.diff = differences(plan, after)
-    return {**shown(after), "undo": undo["id"] if undo else None}
+    result.diff = situation.differences(plan, after)
+    return {**situation.shown(after), "undo": undo["id"] if undo else None}
 
 
 def take(host: Host, platform: Any, step: Mapping[str, Any]) -> None:
@@ -318,94 +271,6 @@ def take(host: Host, platform: Any, step: Mapping[str, Any]) -> None:
         host.write_atomic(step["path"], step["text"], mode=0o644)
 
 
-# --- what decides what boots -------------------------------------------------------------------------
-
-
-def situation(host: Host, platform: Any) -> Situation:
-    """As it is now."""
-    return {
-        "default": platform.next_boot(host, once=""),
-        "once": platform.pending_boot(host),
-        "kexec": loaded(host),
-        "pinned": boot.pinned(host, platform),
-        "trial": boot.trial(host),
-    }
-
-
-def loaded(host: Host) -> Optional[Loaded]:
-    """What we have loaded for kexec, None when nothing, or when somebody else has."""
-    text = _undo.text_of(host, KEXEC_RECORD) if _kexec.loaded(host) else None
-    if text is None:
-        return None
-    try:
-        said = json.loads(text)
-        return {
-            "release": str(said["release"]),
-            "cmdline": str(said["cmdline"]),
-            "files": dict(said["files"]),
-        }
-    except (ValueError, KeyError, TypeError) as error:
-        raise FleetopsError(
-            f"'{KEXEC_RECORD}' is not as this module writes it: {error}", path=KEXEC_RECORD
-        ) from error
-
-
-def complain(wanted: Situation, found: Situation) -> None:
-    """Raise when something else came about than was planned. What the default is called may differ, if it stays put."""
-    for what, value in lines(wanted).items():
-        if what == "default":
-            ok = wanted["default"]["release"] == found["default"]["release"]
-            ok = ok and grub.holds(wanted["default"]) <= grub.holds(found["default"])
-        else:
-            ok = value == lines(found)[what]
-        if not ok:
-            raise FleetopsError(
-                f"It was set, but did not come about: {what}: {lines(found)[what]}, and not {value}",
-                wanted=described(wanted).splitlines(),
-                found=described(found).splitlines(),
-            )
-
-
-def shown(now: Situation) -> Dict[str, Any]:
-    """As it is returned."""
-    image = now["kexec"]
-    return {
-        "default": now["default"],
-        "once": now["once"],
-        "kexec": image and {"release": image["release"], "cmdline": image["cmdline"]},
-        "pinned": now["pinned"],
-        "trial": now["trial"],
-        "undo": None,
-    }
-
-
-def lines(now: Situation) -> Dict[str, str]:
-    """As a diff shows it."""
-    image, pin, trial = now["kexec"], now["pinned"], now["trial"]
-    return {
-        "default": f"{now['default']['release']} ({now['default']['because']})",
-        "for one boot": now["once"] or "none",
-        "loaded for kexec": f"{image['release']}: {image['cmdline']}" if image else "none",
-        "pinned by us": pin["entry"] if pin else "no",
-        "on trial": f"{trial['release']}, for {trial['guard_seconds']} seconds" if trial else "none",
-    }
-
-
-def described(now: Situation) -> str:
-    """The same as a text."""
-    return "".join(f"{what}: {value}\n" for what, value in lines(now).items())
-
-
-def differences(plan: Plan, after: Situation) -> List[Dict[str, str]]:
-    """What boots, and the files that say so."""
-    files = [
-        diff.part(step["path"], step["before"] or "", step["text"] or "")
-        for step in plan.steps
-        if "before" in step and step["path"] != KEXEC_RECORD
-    ]
-    return [diff.part("what boots", described(plan.before), described(after)), *files]
-
-
 # --- from now on -------------------------------------------------------------------------------------
 
 
@@ -418,7 +283,7 @@ def plan_default(host: Host, params: Mapping[str, Any], facts: KernelFacts, plan
     site = platform.default_of(host, "")
     wanted = None
     if site["release"] != release or (params["pin"] and not grub.holds(site)):
-        wanted = bootpin.render(entry_of(host, platform, release), release)
+        wanted = bootpin.render(situation.entry_of(host, platform, release), release)
         refuse_overruled(host, platform, wanted)
     then = platform.default_of(host, wanted or "") if wanted else site
     now = plan.before["default"]
@@ -427,7 +292,7 @@ def plan_default(host: Host, params: Mapping[str, Any], facts: KernelFacts, plan
     if wanted != text or now["release"] != release or (grub.holds(then) and not grub.holds(now)):
         if wanted != text:
             plan.restore += [_undo.restore_file(host, path, wanted), {"do": "update_boot_config"}]
-            plan.steps.append(written(path, text, wanted))
+            plan.steps.append(situation.written(path, text, wanted))
         plan.steps.append({"do": "update_boot_config"})
         plan.after["default"] = then
         plan.after["pinned"] = bootpin.parse(path, wanted) if wanted else None
@@ -447,8 +312,8 @@ def end_trial(host: Host, params: Mapping[str, Any], facts: KernelFacts, plan: P
         if before["once"] and entry and entry["id"] == before["once"]:
             forget_once(host, plan)
         if before["kexec"] and before["kexec"]["release"] == trial["release"]:
-            unload(host, facts, plan)
-    take_guard_away(host, plan)
+            kexec.unload(host, facts, plan)
+    guard.take_away(host, plan)
 
 
 def refuse_overruled(host: Host, platform: Any, text: str) -> None:
@@ -460,20 +325,6 @@ def refuse_overruled(host: Host, platform: Any, text: str) -> None:
             "take that line out, or give the file a name that sorts before",
             path=other,
         )
-
-
-def entry_of(host: Host, platform: Any, release: str) -> str:
-    """The id path of a kernel's own entry."""
-    entries = platform.boot_entries(host)
-    found = grub.entry_of(entries, release)
-    if found is None:
-        known = sorted({entry["release"] for entry in entries if entry["release"]})
-        raise FleetopsError(
-            f"Nothing was changed: the boot loader's menu has no entry of its own, with an id, for {release}. It has "
-            f"entries for {', '.join(known) or 'no kernel'}",
-            releases=known,
-        )
-    return found["id"]
 
 
 def require_grub(host: Host, platform: Any) -> None:
@@ -503,7 +354,7 @@ def plan_once(host: Host, params: Mapping[str, Any], facts: KernelFacts, plan: P
             "Nothing was changed: a kernel is loaded for kexec, and a reboot may start that one, past the boot loader: "
             "unload it first (state: cleared, or kexec -u)"
         )
-    entry = entry_of(host, platform, release)
+    entry = situation.entry_of(host, platform, release)
     if pending and pending != entry:
         raise FleetopsError(
             f"Nothing was changed: another entry is for one boot already, '{pending}': let that boot pass, or take it "
@@ -517,7 +368,7 @@ def plan_once(host: Host, params: Mapping[str, Any], facts: KernelFacts, plan: P
             f"boot {then['release']} ({then['because']})"
         )
     # The guard first, and on the way back last: no power cut may leave a trial without it.
-    put_guard(host, params, facts, plan)
+    guard.put(host, params, facts, plan)
     if pending != entry:
         unset = {"do": "run", "argv": platform.edit_environment(host, "unset", grub.NEXT_ENTRY)}
         plan.restore.insert(0, unset)
@@ -535,108 +386,6 @@ def require_writable(facts: KernelFacts) -> None:
         )
 
 
-# --- by kexec ----------------------------------------------------------------------------------------
-
-
-def plan_kexec(host: Host, params: Mapping[str, Any], facts: KernelFacts, plan: Plan) -> None:
-    """This kernel loaded, with the words of its boot entry."""
-    release, platform, before = params["release"], plan.platform, plan.before
-    if before["once"]:
-        raise FleetopsError(
-            f"Nothing was changed: '{before['once']}' is for one boot, and a reset after the kexec would take that: "
-            "take it back first (state: cleared)",
-            entry=before["once"],
-        )
-    if _kexec.loaded(host) and before["kexec"] is None:
-        raise FleetopsError(
-            "Nothing was changed: a kernel is loaded for kexec already, and not by this module: kexec -u unloads it"
-        )
-    if not host.exists(KEXEC_TOOL):
-        raise FleetopsError(
-            f"Nothing was changed: there is no '{KEXEC_TOOL}': install the package kexec-tools"
-        )
-    if (_undo.text_of(host, KEXEC_DISABLED) or "0").strip() != "0":
-        raise FleetopsError(f"Nothing was changed: '{KEXEC_DISABLED}' keeps kernels from being loaded")
-    image, initrd = platform.boot_image(release)
-    wanted: Loaded = {
-        "release": release,
-        "cmdline": line_of(host, platform, release, params["panic"]),
-        "files": {path: [host.size(path), host.mtime(path)] for path in (image, initrd)},
-    }
-    put_guard(host, params, facts, plan)
-    if before["kexec"] != wanted:
-        tool = kexec_tool(facts)
-        text = json.dumps(wanted, sort_keys=True) + "\n"
-        old = _undo.text_of(host, KEXEC_RECORD)
-        plan.restore[:0] = [
-            {"do": "remove_file", "path": KEXEC_RECORD, "expect": _undo.digest(text)},
-            {"do": "run", "argv": [*tool, "-u"]},
-        ]
-        load = [*tool, "-l", image, f"--initrd={initrd}", f"--command-line={wanted['cmdline']}"]
-        plan.steps += [written(KEXEC_RECORD, old, text), {"do": "run", "argv": load}]
-        plan.after["kexec"] = wanted
-
-
-def kexec_tool(facts: KernelFacts) -> List[str]:
-    """The command, told to leave it to the kernel to verify the image where nothing else is let in."""
-    sealed = facts["secure_boot"] is True or facts["lockdown"] in ("integrity", "confidentiality")
-    return ["kexec", "-s"] if sealed else ["kexec"]
-
-
-def line_of(host: Host, platform: Any, release: str, panic: int) -> str:
-    """The command line of a kernel's boot entry, which reboots when that kernel panics."""
-    identity = entry_of(host, platform, release)
-    (words,) = [entry["cmdline"] for entry in platform.boot_entries(host) if entry["id"] == identity][:1]
-    said = cmdline.parse(" ".join(words))
-    tokens, more = said["tokens"], said["init_args"]
-    if panic and not cmdline.panic_timeout(tokens):
-        tokens = cmdline.merge(tokens, ["panic"], [f"panic={panic}"])
-    return " ".join([*tokens, *([cmdline.INIT_SEPARATOR, *more] if more else [])])
-
-
-# --- the guard of a trial ----------------------------------------------------------------------------
-
-
-def put_guard(host: Host, params: Mapping[str, Any], facts: KernelFacts, plan: Plan) -> None:
-    """The unit that ends this trial, or none; a unit of another trial goes."""
-    release, seconds, trial = params["release"], params["guard"], plan.before["trial"]
-    if not seconds:
-        if trial:
-            take_guard_away(host, plan)
-        return
-    text = trialguard.unit(release, seconds)
-    if release == facts["release"]:
-        raise FleetopsError(
-            f"Nothing was changed: {release} runs now, and a guard for it would reboot this very node in {seconds} "
-            "seconds: expected guard: 0, or another kernel"
-        )
-    files = {trialguard.UNIT_PATH: text, trialguard.WANTS_PATH: trialguard.WANTS}
-    old = {path: _undo.text_of(host, path) for path in files}
-    if old == files:
-        return
-    plan.restore += [_undo.restore_file(host, path, text) for path, text in files.items()]
-    plan.restore += [RELOAD, STOP]
-    plan.steps += [written(path, old[path], text) for path, text in files.items()]
-    plan.steps.append(RELOAD)
-    plan.after["trial"] = {"release": release, "guard_seconds": seconds}
-
-
-def take_guard_away(host: Host, plan: Plan) -> None:
-    """First what starts it, then what runs, and the unit's file last: until then, a run that was killed is finished.
-
-    What starts it is gone already where it has fired.
-    """
-    starts, text = (_undo.text_of(host, path) for path in (trialguard.WANTS_PATH, trialguard.UNIT_PATH))
-    if starts is not None:
-        plan.steps.append(written(trialguard.WANTS_PATH, starts, None))
-        # On the disk before anything else is: the boot loader's files may lie on another one.
-        plan.steps.append({"do": "run", "argv": ["sync", trialguard.WANTS_PATH.rpartition("/")[0]]})
-    plan.steps += [RELOAD, STOP]
-    if text is not None:
-        plan.steps.append(written(trialguard.UNIT_PATH, text, None))
-    plan.after["trial"] = None
-
-
 # --- nothing -----------------------------------------------------------------------------------------
 
 
@@ -649,9 +398,9 @@ def plan_cleared(host: Host, params: Mapping[str, Any], facts: KernelFacts, plan
         plan.restore.append({"do": "run", "argv": again})
         forget_once(host, plan)
     if before["kexec"]:
-        unload(host, facts, plan)
+        kexec.unload(host, facts, plan)
     if before["trial"]:
-        take_guard_away(host, plan)
+        guard.take_away(host, plan)
 
 
 def forget_once(host: Host, plan: Plan) -> None:
@@ -661,23 +410,7 @@ def forget_once(host: Host, plan: Plan) -> None:
     plan.after["once"] = ""
 
 
-def unload(host: Host, facts: KernelFacts, plan: Plan) -> None:
-    """Nothing of ours is loaded for kexec."""
-    text = _undo.text_of(host, KEXEC_RECORD)
-    plan.steps.append({"do": "run", "argv": [*kexec_tool(facts), "-u"]})
-    plan.steps.append(written(KEXEC_RECORD, text, None))
-    plan.after["kexec"] = None
-
-
-STATES = {"default": plan_default, "once": plan_once, "kexec": plan_kexec, "cleared": plan_cleared}
-
-
-# --- steps -------------------------------------------------------------------------------------------
-
-
-def written(path: str, before: Optional[str], text: Optional[str]) -> Dict[str, Any]:
-    """The step that writes a file, or takes it away where there is no text."""
-    return {"do": "write", "path": path, "before": before, "text": text}
+STATES = {"default": plan_default, "once": plan_once, "kexec": kexec.load, "cleared": plan_cleared}
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _guard, _restore, _undo
+from ansible_collections.fleetops.kernel.plugins.module_utils._boots import kexec, situation
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError, Missing
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import CAPTURE_FILE, Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result
@@ -470,10 +471,10 @@ def test_a_locked_kernel_verifies_what_is_loaded(machine: Machine) -> None:
 def test_an_image_that_does_not_load_leaves_nothing(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(next_boot, "kexec_tool", lambda facts: ["systemctl"])
+    monkeypatch.setattr(kexec, "kexec_tool", lambda facts: ["systemctl"])
     with pytest.raises(FleetopsError, match=r"did not come about: loaded for kexec: none.*put back"):
         play(machine, params("kexec", guard=600))
-    assert not machine.exists(next_boot.KEXEC_RECORD)
+    assert not machine.exists(situation.KEXEC_RECORD)
     assert not machine.exists(trialguard.UNIT_PATH)
 
 
