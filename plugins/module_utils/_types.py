@@ -261,6 +261,7 @@ class KernelFacts(TypedDict):
     boot_loader: Optional[str]  # grub | grub-bls | systemd-boot
     boot_environment: Optional[BootEnvironment]
     load_kexec: Optional[bool]  # a reboot is a kexec, past the boot loader
+    kexec_tool: Optional[bool]  # the command `kexec` is there
     pinned: Optional[BootPin]  # null and not in `unknown`: there is no such file
     trial: Optional[Trial]  # the same
     boot_space: Optional[Space]

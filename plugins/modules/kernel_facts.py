@@ -492,6 +492,12 @@ ansible_facts:
           description: Whether a reboot starts the next kernel by kexec, past the boot loader.
           type: bool
           sample: false
+        kexec_tool:
+          description:
+            - Whether the command C(kexec) is installed, without which no kernel is loaded for kexec. Of what a machine
+              left behind, its package tells as well.
+          type: bool
+          sample: true
         pinned:
           description:
             - The file of this collection that names the entry that boots from now on, whatever is installed later, see

@@ -26,6 +26,9 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
 
 BOOT = "/boot"
 KEXEC_DEFAULTS = "/etc/default/kexec"
+# Both are one where /sbin is a link.
+KEXEC_TOOLS = ("/usr/sbin/kexec", "/sbin/kexec")
+KEXEC_PACKAGE = "kexec-tools"  # on both families
 # Written by scripts of update-notifier, of unattended-upgrades or of linux-base (domain.md A.6).
 REBOOT_REQUIRED = "/run/reboot-required"
 MARKERS_WRITERS = (
@@ -73,6 +76,26 @@ def _load_kexec(shared: Shared) -> bool:
     return value == "true"
 
 
+def _kexec_tool(shared: Shared) -> bool:
+    """Is the command there that loads a kernel for kexec?"""
+    host, unread = shared.host, None
+    try:
+        if any(host.exists(path) for path in KEXEC_TOOLS):
+            return True
+    except Unreadable as error:
+        unread = error
+    # What a machine left behind need not hold its programs; that their package was installed says as much.
+    if not host.live:
+        if shared.packages is None:
+            raise unread or Unreadable(shared.why("package"))
+        named = (package for package in shared.packages if package["name"] == KEXEC_PACKAGE)
+        if any(package["status"][1:2] == "i" for package in named):
+            return True
+    if unread is not None:
+        raise unread
+    return False
+
+
 def pinned(host: Host, platform: Any) -> Optional[BootPin]:
     """What our own file of the boot loader's settings names; None where there is none."""
     path = platform.DEFAULT_DROPIN
@@ -91,6 +114,7 @@ FACTS: Facts = {
     "boot_loader": lambda shared: shared.platform.boot_loader(shared.host),
     "boot_environment": lambda shared: shared.platform.boot_environment(shared.host),
     "load_kexec": _load_kexec,
+    "kexec_tool": _kexec_tool,
     "pinned": lambda shared: pinned(shared.host, shared.platform),
     "trial": lambda shared: trial(shared.host),
     "boot_space": _space,

@@ -244,12 +244,36 @@ def test_the_clean_machine() -> None:
         "writable": True,
         "because": "'/boot/grub/grubenv' is on ext4, on a plain partition (254:1)",
     }
-    assert facts["load_kexec"] is False
+    assert (facts["load_kexec"], facts["kexec_tool"]) == (False, True)
     assert (facts["cpu_vendor"], facts["microcode"]) == ("AuthenticAMD", "0x1000065")
     assert facts["packages"] is not None
     assert facts["packages"]["pins"] == []
     assert facts["watchdogs"] == []
     assert facts["memory_bytes"] == 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("files", "missing", "rpm", "there", "why"),
+    [
+        ({"/usr/sbin/kexec": ""}, [], "", True, ""),
+        ({}, ["/usr/sbin/kexec", "/sbin/kexec"], "", False, ""),
+        ({}, [], "kexec-tools\t0\t2.0.29\t5.el9\tx86_64\tkexec-tools-2.0.29-5.el9.src.rpm\t1\n", True, ""),
+        ({}, ["/boot/none"], "", None, "'/usr/sbin/kexec' was not captured"),
+    ],
+)
+def test_the_command_kexec(
+    machine: Machine, files: dict[str, str | None], missing: list[str], rpm: str, there: bool | None, why: str
+) -> None:
+    notes = json.loads((FIXTURES / "rocky-9" / CAPTURE_FILE).read_text())
+    (asked,) = [command for command in notes["commands"] if command.startswith("rpm ")]
+    host = machine(
+        "rocky-9",
+        files,
+        commands={asked: {"rc": 0, "stdout": rpm, "stderr": ""}},
+        **({"missing": missing} if missing else {}),
+    )
+    facts = kernel.read(host, ("running", "boot"))
+    assert (facts["kexec_tool"], facts["unknown"].get("kexec_tool", "")) == (there, why)
 
 
 def test_without_root() -> None:
