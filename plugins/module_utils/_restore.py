@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, NoReturn, Sequence
+from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _guard, _kexec, _netlink, _undo
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
@@ -16,8 +16,18 @@ RELEASE = "/proc/sys/kernel/osrelease"
 
 
 def put_back(host: Host, undo: Undo) -> None:
-    """Put one record back, with all the steps that there are."""
-    _undo.put_back(host, undo, RUNNERS)
+    """Put one record back, with all the steps that there are. Raises FleetopsError that says which were taken."""
+    try:
+        _undo.put_back(host, undo, RUNNERS, ALONE)
+    except FleetopsError as error:
+        if "left" not in error.context:
+            raise
+        done, left = (
+            ", ".join(map(describe, error.context.pop(name))) or "nothing" for name in ("done", "left")
+        )
+        raise FleetopsError(
+            f"{error.msg}. Of {undo['id']}, done: {done}; not done: {left}", **error.context
+        ) from error
 
 
 def after_failure(host: Host, undo: Undo, error: FleetopsError) -> NoReturn:
@@ -47,6 +57,33 @@ def conflicts(host: Host, undos: Sequence[Undo]) -> List[str]:
                 found.append(
                     f"{undo['id']}: its step '{step.get('do')}' is unknown to this version of the collection"
                 )
+    return found
+
+
+def refused(host: Host, undos: Sequence[Undo]) -> List[Tuple[Mapping[str, Any], str]]:
+    """(step, why) of the removals of packages that would be refused, in the order in which these are put back."""
+    found: List[Tuple[Mapping[str, Any], str]] = []
+    platform = None
+    again: Dict[str, str] = {}
+    gone: List[str] = []
+    released: List[str] = []
+    for undo in _undo.newest_first(undos):
+        for step in undo["restore"]:
+            if step.get("do") == "install_package":
+                again.update({name.partition("=")[0]: name for name in step["names"]})
+            elif step.get("do") == "remove_package":
+                platform = platform or _guard.require_platform(host)
+                there = _there(host, platform, step)
+                names = list(there)
+                why = _held({name: letters for name, letters in there.items() if name not in released})
+                if names and why is None:
+                    why = platform.refuses_removal(host, names, gone, list(again.values()))
+                if why is not None:
+                    found.append((step, f"{undo['id']}: {_and_lost(why, step).msg}"))
+                else:
+                    gone += names
+            elif step.get("do") == "run" and step["argv"][:2] == ["apt-mark", "unhold"]:
+                released += step["argv"][2:]
     return found
 
 
@@ -95,26 +132,46 @@ def _add_link(host: Host, step: Mapping[str, Any]) -> None:
 
 def _remove_package(host: Host, step: Mapping[str, Any]) -> None:
     platform = _guard.require_platform(host)
-    # One that somebody removed since may be unknown by now, which a package manager takes for an error.
+    there = _there(host, platform, step)
+    if not there:
+        return
+    held = _held(there)
+    if held is not None:
+        raise held
+    try:
+        platform.remove_packages(host, list(there))
+    except FleetopsError as error:
+        raise _and_lost(error, step) from error
+
+
+def _there(host: Host, platform: Any, step: Mapping[str, Any]) -> Dict[str, str]:
+    """The status of those that are installed: of others, a package manager may not even know the name."""
     there = {
-        platform.exact_name(package)
+        platform.exact_name(package): package["status"]
         for package in platform.packages(host)
         if package["status"][1:2] not in ("n", "c")
     }
-    names = [name for name in step["names"] if name in there]
-    if not names:
-        return
-    try:
-        platform.remove_packages(host, names)
-    except FleetopsError as error:
-        along = error.context.get("along", [])
-        lost = [name for name in along if name in step.get("lost", [])]
-        if not lost:
-            raise
-        which = "which" if lost == along else f"and {', '.join(lost)}"
-        raise FleetopsError(
-            f"{error.msg}, {which} no source has in its old version", **error.context
-        ) from error
+    return {name: there[name] for name in step["names"] if name in there}
+
+
+def _held(there: Mapping[str, str]) -> Optional[FleetopsError]:
+    """A package manager does not remove what is held, unless somebody is there to say yes."""
+    held = [name for name, status in there.items() if status.startswith("h")]
+    if not held:
+        return None
+    return FleetopsError(
+        f"{', '.join(held)} is held, and stays installed: 'apt-mark unhold {' '.join(held)}'", held=held
+    )
+
+
+def _and_lost(error: FleetopsError, step: Mapping[str, Any]) -> FleetopsError:
+    """Why a removal was refused, and which of those that would go along nobody could bring back."""
+    along = error.context.get("along", [])
+    lost = [name for name in along if name in step.get("lost", [])]
+    if not lost:
+        return error
+    which = "which" if lost == along else f"and {', '.join(lost)}"
+    return FleetopsError(f"{error.msg}, {which} no source has in its old version", **error.context)
 
 
 def _install_package(host: Host, step: Mapping[str, Any]) -> None:
@@ -140,6 +197,8 @@ RUNNERS: Dict[str, _undo.StepRunner] = {
     "install_package": _install_package,
 }
 _FILE_STEPS = ("write_file", "remove_file", "run")
+# What a package manager refuses, it leaves as it was: no later step builds on it.
+ALONE = ("remove_package", "install_package")
 
 
 def _link_conflicts(host: Host, step: Mapping[str, Any]) -> List[str]:

@@ -104,8 +104,13 @@ def is_restored(host: Host, identity: str) -> bool:
     return host.exists(f"{DIRECTORY}/{identity}{RESTORED}")
 
 
-def put_back(host: Host, undo: Undo, runners: Mapping[str, StepRunner]) -> None:
-    """Run the steps of one record, then mark it as restored. *runners* does what this file cannot."""
+def put_back(host: Host, undo: Undo, runners: Mapping[str, StepRunner], alone: Sequence[str] = ()) -> None:
+    """Run the steps of one record, then mark it as restored. *runners* does what this file cannot.
+
+    A step that fails ends it, unless it is one of those that stand *alone*: then the later ones are run nevertheless.
+    Raises FleetopsError then; the record is kept. Its context has ``done`` and ``left``, both steps, and ``ended``: was
+    it such a step that ended it?
+    """
     known: Dict[str, StepRunner] = {
         "write_file": _write_file,
         "remove_file": _remove_file,
@@ -117,8 +122,24 @@ def put_back(host: Host, undo: Undo, runners: Mapping[str, StepRunner]) -> None:
             raise FleetopsError(
                 f"The undo record {undo['id']} has an unknown step '{step.get('do')}'", step=step
             )
-    for step in undo["restore"]:
-        known[step["do"]](host, step)
+    done: List[Mapping[str, Any]] = []
+    left: List[Mapping[str, Any]] = []
+    errors: List[FleetopsError] = []
+    for number, step in enumerate(undo["restore"]):
+        try:
+            known[step["do"]](host, step)
+        except FleetopsError as error:
+            errors.append(error)
+            if step["do"] not in alone:
+                left += undo["restore"][number:]
+                break
+            left.append(step)
+        else:
+            done.append(step)
+    if errors:
+        context = {name: value for error in reversed(errors) for name, value in error.context.items()}
+        context.update(done=done, left=left, ended=len(left) > len(errors) or left[-1]["do"] not in alone)
+        raise FleetopsError("; ".join(error.msg for error in errors), **context) from errors[0]
     host.rename(f"{DIRECTORY}/{undo['id']}.json", f"{DIRECTORY}/{undo['id']}{RESTORED}")
 
 

@@ -14,6 +14,8 @@ description:
     C(/var/lib/fleetops/undo.d). This module lists these records and puts chosen ones back.
   - Records are put back newest first. When anything stands in the way of one of them, such as a file that somebody
     else changed since, all of it is named and nothing is touched.
+  - Where the package manager would take more away than a record names, that removal is refused, all else of these
+    records is put back, and the module fails and names it. The record is kept. Check mode names it as a warning.
   - Making a link again needs the Python library C(pyroute2). A node that does not have it gets the one of the
     controller, for the time of the task only.
 options:
@@ -131,10 +133,16 @@ records:
       type: list
       elements: str
       sample: []
+refused:
+  description: The removals of packages that are refused, a sentence each. With O(state=restored) only.
+  returned: when O(state=restored)
+  type: list
+  elements: str
+  sample: []
 """
 
 import re
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _guard, _netlink, _restore, _undo
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
@@ -185,15 +193,23 @@ def apply(host: Host, params: Mapping[str, Any], result: Result) -> Optional[Dic
     if _restore.needs_netlink(undos):
         _netlink.require()
     done: List[str] = []
+    kept: List[FleetopsError] = []
     for undo in undos:
         try:
             _restore.put_back(host, undo)
         except FleetopsError as error:
-            raise FleetopsError(
-                f"{undo['id']} was not put back: {error.msg}. Put back before that: {', '.join(done) or 'nothing'}",
-                **{**error.context, "restored": done},
-            ) from error
-        done.append(undo["id"])
+            kept.append(FleetopsError(f"{undo['id']} was not put back: {error.msg}", **error.context))
+            # Of a refused package the older records are no part; what else fails may have left something half done.
+            if error.context.get("ended", True):
+                break
+        else:
+            done.append(undo["id"])
+    if kept:
+        context = {name: value for error in reversed(kept) for name, value in error.context.items()}
+        raise FleetopsError(
+            f"{'; '.join(error.msg for error in kept)}. Put back: {', '.join(done) or 'nothing'}",
+            **{**context, "restored": done},
+        )
     return None
 
 
@@ -203,10 +219,16 @@ def to_restore(host: Host, params: Mapping[str, Any]) -> Result:
     wrong = _restore.conflicts(host, undos)
     if wrong:
         raise FleetopsError("Nothing was put back: " + "; ".join(wrong), conflicts=wrong)
+    refused = _restore.refused(host, undos)
+    skipped = [step for step, _why in refused]
     return Result(
         plan=list(undos),
-        returned={"records": [shown(host, undo) for undo in undos]},
-        diff=changes(host, undos),
+        returned={
+            "records": [shown(host, undo) for undo in undos],
+            "refused": [why for _step, why in refused],
+        },
+        diff=changes(host, undos, skipped),
+        warnings=[f"It is refused, and all else is put back: {why}" for _step, why in refused],
     )
 
 
@@ -278,8 +300,8 @@ def shown(host: Host, undo: Undo) -> Dict[str, Any]:
     }
 
 
-def changes(host: Host, undos: List[Undo]) -> List[Dict[str, str]]:
-    """What these records change, step by step, as a diff shows it."""
+def changes(host: Host, undos: List[Undo], skipped: Sequence[Mapping[str, Any]] = ()) -> List[Dict[str, str]]:
+    """What these records change, step by step, as a diff shows it. *skipped*: what is refused."""
     now: Dict[str, str] = {}
     found = []
     for step in [step for undo in undos for step in undo["restore"]]:
@@ -297,7 +319,7 @@ def changes(host: Host, undos: List[Undo]) -> List[Dict[str, str]]:
                     "links", "", " ".join([f"{link['name']}: {link['kind']} {state}", *addresses]) + "\n"
                 )
             )
-        elif step["do"] == "remove_package":
+        elif step["do"] == "remove_package" and step not in skipped:
             found.append(diff.part("packages", "".join(f"{name}\n" for name in step["names"]), ""))
         elif step["do"] == "install_package":
             found.append(diff.part("packages", "", "".join(f"{name}\n" for name in step["names"])))

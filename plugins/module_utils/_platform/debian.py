@@ -221,30 +221,54 @@ def prebuilt(packages: Sequence[Package]) -> Dict[str, List[str]]:
 
 def remove_packages(host: Host, names: Sequence[str]) -> None:
     """Remove packages, and nothing else: refuses when others would go along, or the running kernel."""
-    running = host.read(RELEASE).strip()
     remove = ["apt-get", "-y", *_apt.settings(_apt.LOCK_TIMEOUT), "remove", *names]
     found = apt.simulation(host.run([remove[0], "-s", *remove[1:]], env=_apt.QUIET))
+    error = _against_removal(host, names, found)
+    if error is not None:
+        raise error
+    if found.remove:
+        host.run(remove, env=_apt.QUIET)
+
+
+def refuses_removal(
+    host: Host, names: Sequence[str], gone: Sequence[str] = (), again: Sequence[str] = ()
+) -> Optional[FleetopsError]:
+    """Why `remove_packages` would refuse, once *gone* are removed and *again*, each name=version, are installed."""
+    words = [*again, *(f"{name}-" for name in [*gone, *names])]
+    argv = ["apt-get", "-s", *_apt.settings(0), "--allow-downgrades", "--ignore-hold", "install", *words]
+    try:
+        found = apt.simulation(host.run(argv, env=_apt.QUIET))
+    except FleetopsError as error:
+        why = apt.impossible(str(error.context.get("stdout", "")), str(error.context.get("stderr", "")))
+        return FleetopsError(f"{', '.join(names)} stays installed: apt finds no way: {why}")
+    known = {*gone, *(name.partition("=")[0] for name in again)}
+    install = [one for one in found.install if one[0] not in known]
+    remove = [name for name in found.remove if name not in known]
+    return _against_removal(host, names, apt.Simulation(install, [], remove))
+
+
+def _against_removal(host: Host, names: Sequence[str], found: apt.Simulation) -> Optional[FleetopsError]:
+    running = host.read(RELEASE).strip()
     kernels = [name for name in {*names, *found.remove} if apt.of_release(name, running)]
     if kernels:
-        raise FleetopsError(
+        return FleetopsError(
             f"Nothing was removed: {', '.join(sorted(kernels))} belongs to the running kernel {running}",
             packages=kernels,
         )
     # What needs the removed one, apt may satisfy in another way: of a meta package, by a newer kernel.
     brought = [name for name, _old, _new in found.install]
     if brought:
-        raise FleetopsError(
+        return FleetopsError(
             f"Nothing was removed: to remove {', '.join(names)}, apt would install {', '.join(brought)}",
             packages=brought,
         )
     along = [name for name in found.remove if name not in names]
     if along:
-        raise FleetopsError(
+        return FleetopsError(
             f"{', '.join(names)} stays installed: removing it would remove {', '.join(along)} as well",
             along=along,
         )
-    if found.remove:
-        host.run(remove, env=_apt.QUIET)
+    return None
 
 
 # --- boot --------------------------------------------------------------------------------------------

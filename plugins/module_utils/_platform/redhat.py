@@ -172,16 +172,26 @@ def prebuilt(packages: Sequence[Package]) -> Dict[str, List[str]]:
 
 def remove_packages(host: Host, names: Sequence[str]) -> None:
     """Remove packages, and what needs them. Refuses when the running kernel would go with them."""
+    error = refuses_removal(host, names)
+    if error is not None:
+        raise error
+    # dnf itself refuses where what is named would take the running kernel with it (protect_running_kernel).
+    host.run(["dnf", "-y", "--setopt=clean_requirements_on_remove=False", "remove", *names])
+
+
+def refuses_removal(
+    host: Host, names: Sequence[str], gone: Sequence[str] = (), again: Sequence[str] = ()
+) -> Optional[FleetopsError]:
+    """Why `remove_packages` would refuse. What else is removed or installed before it is of no matter."""
     running = host.read(RELEASE).strip()
     version = running.partition("+")[0].rpartition(".")[0]
     kernels = [name for name in names if re.search(rf"-{re.escape(version)}(?!\w)", name)]
-    if kernels:
-        raise FleetopsError(
-            f"Nothing was removed: {', '.join(sorted(kernels))} belongs to the running kernel {running}",
-            packages=kernels,
-        )
-    # dnf itself refuses where what is named would take the running kernel with it (protect_running_kernel).
-    host.run(["dnf", "-y", "--setopt=clean_requirements_on_remove=False", "remove", *names])
+    if not kernels:
+        return None
+    return FleetopsError(
+        f"Nothing was removed: {', '.join(sorted(kernels))} belongs to the running kernel {running}",
+        packages=kernels,
+    )
 
 
 # --- boot --------------------------------------------------------------------------------------------

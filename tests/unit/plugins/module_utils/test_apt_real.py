@@ -412,11 +412,47 @@ def test_an_undo_takes_nothing_along_that_it_does_not_name(system: Machine) -> N
     before = system.states()
     undo = _undo.record(system, "kernel_upgrade", None, [{"do": "remove_package", "names": [IMAGE]}])
     with pytest.raises(
-        FleetopsError, match=rf"^{IMAGE} stays installed: removing it would remove {EXTRA} as well$"
-    ):
+        FleetopsError, match=rf"^{IMAGE} stays installed: removing it would remove {EXTRA} as well\."
+    ) as error:
         _restore.put_back(system, undo)
+    ((_step, why),) = _restore.refused(system, [undo])
+    assert why == f"{undo['id']}: {error.value.msg.partition('. Of ')[0]}"
     assert system.states() == before
     assert undo in _undo.records(system)
+
+
+def test_what_an_undo_will_be_refused_is_known_before(system: Machine) -> None:
+    # The record of a meta package goes back to the old one first: only then nothing needs the new image.
+    names = [f"linux-image-{NEWEST}", "linux-image-generic"]
+    _changed, done, _result = play(system, names)
+    (undo,) = [undo for undo in _undo.records(system) if undo["id"] == done["undo"]]
+    assert [step["do"] for step in undo["restore"]][:2] == ["install_package", "remove_package"]
+    assert _restore.refused(system, [undo]) == []
+    before = system.states()
+    without = {**undo, "restore": undo["restore"][1:]}
+    ((_step, why),) = _restore.refused(system, [without])
+    assert "stays installed: removing it would remove linux-" in why
+    assert system.states() == before
+    # A kernel that is held, as one that failed is.
+    system.run(["apt-mark", "hold", f"linux-image-{NEWEST}"])
+    ((_step, why),) = _restore.refused(system, [undo])
+    assert f"linux-image-{NEWEST} is held" in why
+    with pytest.raises(FleetopsError, match=f"linux-image-{NEWEST} is held"):
+        _restore.put_back(system, {**undo, "restore": undo["restore"][1:2]})
+    later = _undo.record(
+        system,
+        "kernel_packages",
+        None,
+        [{"do": "run", "argv": ["apt-mark", "unhold", f"linux-image-{NEWEST}"]}],
+    )
+    assert _restore.refused(system, [undo, later]) == []
+    system.run(["apt-mark", "unhold", f"linux-image-{NEWEST}"])
+    # Two records that need one another.
+    first = _undo.record(system, "kernel_packages", None, [{"do": "remove_package", "names": [IMAGE]}])
+    play(system, [IMAGE, EXTRA])
+    second = _undo.record(system, "kernel_packages", None, [{"do": "remove_package", "names": [EXTRA]}])
+    assert len(_restore.refused(system, [first])) == 1
+    assert _restore.refused(system, [first, second]) == []
 
 
 def test_lists_are_refreshed_on_demand(system: Machine) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.fleetops.kernel.plugins.module_utils import _guard, _netlink, _undo
+from ansible_collections.fleetops.kernel.plugins.module_utils import _guard, _netlink, _restore, _undo
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import CAPTURE_FILE, Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result
@@ -48,6 +48,9 @@ class Machine(Host):
             update_boot_config=doing("update"),
             reload_capture=doing("reload"),
             remove_packages=doing("remove"),
+            refuses_removal=lambda host, names, gone, again: (
+                FleetopsError("remove does not work") if self.fails == "remove" else None
+            ),
             kernel_package=debian.kernel_package,
             is_part=debian.is_part,
             exact_name=debian.exact_name,
@@ -147,7 +150,7 @@ def test_restored_newest_first(machine: Machine) -> None:
     assert machine.did == ["reload", "add kube-ipvs0 None", "update"]
     assert machine.read("/etc/file") == "zero\n"
     # put back already: nothing is left to do
-    assert play(machine, state="restored", ids=ids)[:2] == (False, {"records": []})
+    assert play(machine, state="restored", ids=ids)[:2] == (False, {"records": [], "refused": []})
     assert play(machine)[1] == {"records": []}
 
 
@@ -205,14 +208,62 @@ def test_bad_choices(machine: Machine, given: dict[str, Any], says: str) -> None
 
 
 def test_a_step_that_fails_says_how_far_it_came(machine: Machine) -> None:
-    change(machine, "one\n", {"do": "update_boot_config"})
+    machine.remove("/etc/file")
+    first = change(machine, "one\n", {"do": "update_boot_config"})
     second = change(machine, "two\n")
     machine.fails = "update"
-    with pytest.raises(FleetopsError, match=f"update does not work. Put back before that: {second}"):
+    with pytest.raises(FleetopsError) as caught:
         play(machine, state="restored", last=2)
+    assert caught.value.msg == (
+        f"{first} was not put back: update does not work. Of {first}, done: remove /etc/file; "
+        f"not done: generate the boot loader's configuration again. Put back: {second}"
+    )
+    assert [undo["id"] for undo in _undo.records(machine)] == [first]
     machine.fails = ""
     assert play(machine, state="restored", last=2)[0] is True
     assert machine.did == ["update"]
+
+
+def test_a_change_that_failed_says_what_was_put_back_and_what_was_not(machine: Machine) -> None:
+    identity = change(
+        machine, "one\n", {"do": "update_boot_config"}, {"do": "reload_capture", "loaded": True}
+    )
+    (undo,) = _undo.records(machine)
+    machine.fails = "update"
+    with pytest.raises(FleetopsError) as caught:
+        _restore.after_failure(machine, undo, FleetopsError("update-grub failed"))
+    assert caught.value.msg == (
+        "update-grub failed. Putting back how it was failed as well: update does not work. "
+        f"Of {identity}, done: put back /etc/file; not done: generate the boot loader's configuration again, "
+        f"load the capture kernel again. The undo record {identity} is kept"
+    )
+    assert machine.read("/etc/file") == "zero\n"
+    assert machine.did == []
+    assert _undo.records(machine) == [undo]
+
+
+def test_a_removal_that_is_refused_is_announced_and_stops_nothing_else(machine: Machine) -> None:
+    machine.installed = ["linux-image-6.1.0-49-amd64"]
+    first = change(machine, "one\n")
+    steps = [*RESTORE, {"do": "update_boot_config"}]
+    second = _undo.record(machine, "kernel_packages", None, steps)["id"]
+    machine.fails = "remove"
+    _changed, looked, result = play(machine, state="restored", last=2, check_mode=True)
+    assert looked["refused"] == [f"{second}: remove does not work"]
+    assert result.warnings == [f"It is refused, and all else is put back: {second}: remove does not work"]
+    assert [part["before_header"] for part in result.diff or []] == ["/etc/file"]
+    with pytest.raises(FleetopsError) as caught:
+        play(machine, state="restored", last=2)
+    assert caught.value.msg == (
+        f"{second} was not put back: remove does not work. Of {second}, done: generate the boot loader's "
+        f"configuration again; not done: remove linux-image-6.1.0-49-amd64. Put back: {first}"
+    )
+    assert caught.value.context["restored"] == [first]
+    assert machine.did == ["update"]
+    assert [undo["id"] for undo in _undo.records(machine)] == [second]
+    machine.fails = ""
+    assert play(machine, state="restored", last=1)[1]["refused"] == []
+    assert _undo.records(machine) == []
 
 
 RESTORE = [{"do": "remove_package", "names": ["linux-image-6.1.0-49-amd64"]}]
