@@ -24,6 +24,8 @@ IMPURE = {
     "plugins/plugin_utils/advisories/__init__.py": "the loader reads the catalogue",
     "plugins/plugin_utils/carry.py": "packs a library of the controller and sends it",
 }
+# What in plugin_utils/gates/ is no gate.
+NO_GATES = ("__init__", "answer", "waiting")
 IO_MODULES = re.compile(
     r"(os|subprocess|socket|pathlib|shutil|tempfile|glob|io|urllib|http|pyroute2|ctypes|fcntl|ansible\.module_utils\.basic)(\.|$)"
 )
@@ -450,20 +452,24 @@ def only_node_maintenance_reboots(root: Path) -> Iterator[str]:
                 yield f"{path}: '{task.get('name')}' reboots"
 
 
-def gates_have_predicates(root: Path) -> Iterator[str]:
-    """tasks/gates/<name>.yml asks the gate <name>, and plugin_utils/gates.py has it."""
-    source = root / "plugins/plugin_utils/gates.py"
-    functions = (
-        {node.name for node in ast.parse(source.read_text()).body if isinstance(node, ast.FunctionDef)}
-        if source.exists()
-        else set()
-    )
-    for path, text in sources(root, "roles/*/tasks/gates/*.yml"):
+def gates_are_whole(root: Path) -> Iterator[str]:
+    """plugin_utils/gates/<name>.py says what it READS and has judge(), and the filter `gate` documents the name."""
+    sidecar = root / "plugins/filter/gate.yml"
+    documented = sidecar.read_text() if sidecar.exists() else ""
+    for path, text in sources(root, "plugins/plugin_utils/gates/*.py"):
         name = Path(path).stem
-        if name not in functions:
-            yield f"{path}: plugin_utils/gates.py has no predicate '{name}'"
-        if f"gate('{name}'" not in text:
-            yield f"{path}: does not ask the gate '{name}'"
+        if name in NO_GATES:
+            continue
+        body = ast.parse(text).body
+        named = {node.name for node in body if isinstance(node, ast.FunctionDef)}
+        named |= {
+            ast.unparse(target) for node in body if isinstance(node, ast.Assign) for target in node.targets
+        }
+        for part in ("READS", "judge"):
+            if part not in named:
+                yield f"{path}: has no {part}"
+        if not re.search(rf"\b{name}\b", documented):
+            yield f"{path}: plugins/filter/gate.yml does not know '{name}'"
 
 
 def advisories_prove_themselves(root: Path) -> Iterator[str]:
@@ -488,7 +494,7 @@ RULES: list[Rule] = [
     roles_declare_their_defaults,
     roles_and_playbooks_keep_their_hands_clean,
     only_node_maintenance_reboots,
-    gates_have_predicates,
+    gates_are_whole,
     advisories_prove_themselves,
 ]
 
@@ -776,14 +782,21 @@ PLANTED: list[tuple[Rule, dict[str, str], str]] = [
         {f"{ROLE}/tasks/main.yml": task(**{"ansible.builtin.reboot": {}})},
         "'planted' reboots",
     ),
-    (gates_have_predicates, {f"{ROLE}/tasks/gates/armed.yml": "gate('armed')"}, "has no predicate 'armed'"),
     (
-        gates_have_predicates,
+        gates_are_whole,
         {
-            f"{ROLE}/tasks/gates/armed.yml": "gate('other')",
-            "plugins/plugin_utils/gates.py": "def armed(facts): ...\n",
+            "plugins/plugin_utils/gates/armed.py": HEAD + "def judge(facts): ...\n",
+            "plugins/filter/gate.yml": "choices: [armed]\n",
         },
-        "does not ask the gate 'armed'",
+        "gates/armed.py: has no READS",
+    ),
+    (
+        gates_are_whole,
+        {
+            "plugins/plugin_utils/gates/armed.py": HEAD + 'READS = ("kdump",)\ndef judge(facts): ...\n',
+            "plugins/filter/gate.yml": "choices: [armed_twice]\n",
+        },
+        "does not know 'armed'",
     ),
     (advisories_prove_themselves, {"plugins/plugin_utils/advisories/x.yml": "id: x\n"}, "lacks a vector"),
     (
