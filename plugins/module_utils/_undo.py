@@ -126,21 +126,28 @@ def put_back(host: Host, undo: Undo, runners: Mapping[str, StepRunner], alone: S
     left: List[Mapping[str, Any]] = []
     errors: List[FleetopsError] = []
     for number, step in enumerate(undo["restore"]):
-        try:
-            known[step["do"]](host, step)
-        except FleetopsError as error:
-            errors.append(error)
-            if step["do"] not in alone:
-                left += undo["restore"][number:]
-                break
-            left.append(step)
-        else:
+        error = _error_of(known[step["do"]], host, step)
+        if error is None:
             done.append(step)
+            continue
+        errors.append(error)
+        if step["do"] not in alone:
+            left += undo["restore"][number:]
+            break
+        left.append(step)
     if errors:
         context = {name: value for error in reversed(errors) for name, value in error.context.items()}
         context.update(done=done, left=left, ended=len(left) > len(errors) or left[-1]["do"] not in alone)
         raise FleetopsError("; ".join(error.msg for error in errors), **context) from errors[0]
     host.rename(f"{DIRECTORY}/{undo['id']}.json", f"{DIRECTORY}/{undo['id']}{RESTORED}")
+
+
+def _error_of(runner: StepRunner, host: Host, step: Mapping[str, Any]) -> Optional[FleetopsError]:
+    try:
+        runner(host, step)
+    except FleetopsError as error:
+        return error
+    return None
 
 
 def newest_first(undos: Sequence[Undo]) -> List[Undo]:

@@ -195,21 +195,29 @@ def apply(host: Host, params: Mapping[str, Any], result: Result) -> Optional[Dic
     done: List[str] = []
     kept: List[FleetopsError] = []
     for undo in undos:
-        try:
-            _restore.put_back(host, undo)
-        except FleetopsError as error:
-            kept.append(FleetopsError(f"{undo['id']} was not put back: {error.msg}", **error.context))
-            # Of a refused package the older records are no part; what else fails may have left something half done.
-            if error.context.get("ended", True):
-                break
-        else:
+        error = error_of(host, undo)
+        if error is None:
             done.append(undo["id"])
+            continue
+        kept.append(error)
+        # Of a refused package the older records are no part; what else fails may have left something half done.
+        if error.context.pop("ended", True):
+            break
     if kept:
         context = {name: value for error in reversed(kept) for name, value in error.context.items()}
         raise FleetopsError(
             f"{'; '.join(error.msg for error in kept)}. Put back: {', '.join(done) or 'nothing'}",
             **{**context, "restored": done},
         )
+    return None
+
+
+def error_of(host: Host, undo: Undo) -> Optional[FleetopsError]:
+    """Put a record back; why that did not work."""
+    try:
+        _restore.put_back(host, undo)
+    except FleetopsError as error:
+        return FleetopsError(f"{undo['id']} was not put back: {error.msg}", **error.context)
     return None
 
 
