@@ -64,6 +64,18 @@ class Scenario:
         finally:
             lab.down()
 
+    @contextlib.contextmanager
+    def machine(self, suffix: str, **options: Any) -> Iterator[Scenario]:
+        """The same scenario on a machine of another kind (*options* of `Lab.up`), which is there for as long."""
+        lab = Lab(f"{self.lab.name}-{suffix}"[-31:])
+        lab.down()
+        try:
+            node = lab.up(tie=os.getpid(), **options)["n1"]
+            node.wait_kdump()
+            yield Scenario(self.name, lab)
+        finally:
+            lab.down()
+
     def converge(self, *arguments: str, **variables: Any) -> Run:
         """The scenario's own playbook again, with other variables."""
         return self._play(str(CHECKOUT / "molecule" / self.name / "converge.yml"), arguments, variables)

@@ -158,18 +158,24 @@ def _from_dict(data: dict[str, Any]) -> Archive:
     return Archive(data["suite"], data["sources"], Kernel(**data["old"]), Kernel(**data["new"]), meta)
 
 
-def _ask(source: Apt, flavour: str, suite: Suite) -> Archive:
-    middle = "cloud-" if flavour == "cloud" else ""
+def _releases(source: Apt, middle: str, suite: Suite) -> list[str]:
+    """All releases of a flavour in the archive, oldest first."""
     names = source.cache("search", "--names-only", r"^linux-image-")
     pattern = re.compile(rf"^linux-image-({suite.kernels}-{middle}amd64) - ", re.MULTILINE)
-    kernels = sorted((tuple(int(n or 0) for n in m.groups()[1:]), m[1]) for m in pattern.finditer(names))
+    found = sorted((tuple(int(n or 0) for n in m.groups()[1:]), m[1]) for m in pattern.finditer(names))
+    return [release for _order, release in found]
+
+
+def _ask(source: Apt, flavour: str, suite: Suite) -> Archive:
+    middle = "cloud-" if flavour == "cloud" else ""
+    kernels = _releases(source, middle, suite)
     if len(kernels) < 2:
         raise LabError(
             f"the archive has {len(kernels)} kernel(s) of flavour {flavour}; an old and a new one are needed"
         )
     old, new = (
         Kernel(release, f"linux-image-{release}", source.version(f"linux-image-{release}"))
-        for _order, release in (kernels[0], kernels[-1])
+        for release in (kernels[0], kernels[-1])
     )
     meta_name = f"linux-image-{middle}amd64"
     try:
@@ -183,3 +189,15 @@ def _ask(source: Apt, flavour: str, suite: Suite) -> Archive:
         if codename.partition("-")[0] == suite.codename
     }
     return Archive(suite.codename, "".join(sorted(sources)), old, new, meta)
+
+
+def neighbour(manifest: dict[str, Any]) -> str:
+    """The release before the newest of an image's archive, of its flavour; LabError when that is the old one."""
+    suite = SUITES[manifest["suite"]]
+    middle = "cloud-" if manifest["flavour"] == "cloud" else ""
+    releases = _releases(apt(suite), middle, suite)
+    if len(releases) < 3:
+        raise LabError(
+            f"the archive has {len(releases)} kernel(s) of flavour {manifest['flavour']}, and not 3"
+        )
+    return releases[-2]

@@ -106,6 +106,52 @@ def half_configured(node: Node) -> None:
     new_kernel(node, code=100)
 
 
+# --- a new kernel that is no good: `format(new=release)`, once it is installed ------------------------
+
+TRUNCATED = "truncate -s 3000000 /boot/initrd.img-{new}"
+# An archive behind the other: what is in it replaces what that brought (initramfs buffer format). Both within one
+# compression, since the kernel's lz4 takes what follows its data for more of it.
+_INIT = """
+set -e -o pipefail
+mkdir -p /root/over && cd /root/over
+printf '#!/bin/sh\\n%s\\n' > init && chmod +x init
+{{ lz4 -dc /boot/initrd.img-{new}; echo init | cpio -o -H newc --quiet; }} | lz4 -l -1 > whole
+mv whole /boot/initrd.img-{new}
+"""
+INIT_EXITS = _INIT % "exit 1"
+# Before PID 1 and before any watchdog is armed.
+INIT_HANGS = _INIT % "while :; do sleep 1000; done"
+# What happens under the new kernel alone.
+_UNIT = """
+set -e
+cat > /etc/systemd/system/breaks.service <<END
+[Unit]
+ConditionKernelVersion={new}
+%s
+[Service]
+ExecStart=%s
+[Install]
+WantedBy=%s
+END
+systemctl enable breaks.service
+"""
+_LATE = "After=multi-user.target kdump-tools.service"
+KDUMP_UNLOADED = _UNIT % (_LATE, "/usr/sbin/kdump-config unload", "multi-user.target")
+NETWORK_DEAD = _UNIT % (_LATE, "/usr/sbin/ip link set eth0 down", "multi-user.target")
+# systemd freezes on a fault of its own, with its watchdog armed; that early, no sshd runs yet.
+PID1_FROZEN = _UNIT % ("DefaultDependencies=no\nBefore=sysinit.target", "/bin/kill -SEGV 1", "sysinit.target")
+
+# systemd keeps the machine's watchdog ticking, in an ordinary boot and through a kexec (lab.md 10).
+WATCHDOG = """
+set -e
+mkdir -p /etc/systemd/system.conf.d
+printf '[Manager]\\nRuntimeWatchdogSec=30\\nKExecWatchdogSec=60\\n' > /etc/systemd/system.conf.d/watchdog.conf
+systemctl daemon-reexec
+until [ "$(cat /sys/class/watchdog/watchdog0/state)" = active ]; do sleep 0.3; done
+"""
+# The same, with a lock that the device keeps.
+WATCHDOG_LOCKED = "rmmod i6300esb && modprobe i6300esb nowayout=1\n" + WATCHDOG
+
 # --- who else acts on the node -----------------------------------------------------------------------
 
 UPGRADES_ON = r"""

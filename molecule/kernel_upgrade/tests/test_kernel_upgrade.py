@@ -24,7 +24,7 @@ test -n "$menu" && test -n "$entry"
 sed -i "s/^GRUB_DEFAULT=.*/GRUB_DEFAULT=\\"$menu>$entry\\"/" /etc/default/grub
 update-grub 2>/dev/null
 """
-UNPIN = "cp /root/grub.before /etc/default/grub && update-grub 2>/dev/null"
+UNPIN = f"cp /root/grub.before /etc/default/grub && rm /boot/*-{OTHER} && update-grub 2>/dev/null"
 
 
 def seen(scenario: Any) -> tuple[str, int, list[str]]:
