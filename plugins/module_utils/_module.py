@@ -85,11 +85,17 @@ def machine_of(root: Optional[str]) -> Host:
     return host
 
 
-def chosen(subset: Sequence[str], parts: Collection[str], minimum: Collection[str] = ()) -> List[str]:
+def chosen(
+    subset: Sequence[str],
+    parts: Collection[str],
+    minimum: Collection[str] = (),
+    on_demand: Collection[str] = (),
+) -> List[str]:
     """The *parts* that a ``gather_subset`` names, in their own order. Raises FleetopsError, also when none is left.
 
     As in ansible.builtin.setup, the *minimum* is read whatever else is named, unless ``!min`` is, and ``!all`` leaves
-    it and what is named by itself. Nothing but exclusions of single parts means all the others.
+    it and what is named by itself. Nothing but exclusions of single parts means all the others. What is *on_demand*
+    belongs to no group: it has to be named.
     """
     groups = ["all", "min"] if minimum else ["all"]
     wrong = [name for name in subset if name.lstrip("!") not in {*parts, *groups}]
@@ -105,7 +111,7 @@ def chosen(subset: Sequence[str], parts: Collection[str], minimum: Collection[st
     def takes(part: str) -> bool:
         if part in left_out or part in wanted:
             return part not in left_out
-        return "min" not in left_out if part in minimum else everything
+        return "min" not in left_out if part in minimum else everything and part not in on_demand
 
     found = [part for part in parts if takes(part)]
     if not found:

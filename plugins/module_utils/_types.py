@@ -418,6 +418,20 @@ class ActorsFacts(TypedDict):
     unknown: Dict[str, str]
 
 
+# --- facts: units ------------------------------------------------------------------------------------
+
+
+class UnitsFacts(TypedDict):
+    """``ansible_facts.fleetops_units``: services of systemd, without ``.service``; none that come and go."""
+
+    running: Optional[List[str]]
+    finished: Optional[List[str]]  # active, with their work done (oneshot)
+    starting: Optional[List[str]]
+    failed: Optional[List[str]]
+    by_hand: Optional[List[str]]  # of those that run: no boot starts them
+    unknown: Dict[str, str]
+
+
 # --- findings, plan, gates, report -------------------------------------------------------------------
 
 

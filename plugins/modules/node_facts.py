@@ -16,12 +16,13 @@ description:
     thing that cannot be read never hides another.
   - Works without root as far as it goes, in containers and on any distribution.
   - Starts at most three programs on the node (C(dpkg-query) or C(rpm), C(systemctl), C(ip)). All else comes from files.
+    For C(units), C(systemctl) runs once more.
 options:
   gather_subset:
     description:
-      - Which parts to read, C(kernel), C(kdump), C(links) and C(actors).
-      - V(all), or nothing but exclusions, means all of them. A part with C(!) before it is left out, and V(!all) leaves
-        out what is not named by itself.
+      - Which parts to read, C(kernel), C(kdump), C(links), C(actors) and C(units).
+      - V(all), or nothing but exclusions, means all of them but C(units), which has to be named. A part with C(!)
+        before it is left out, and V(!all) leaves out what is not named by itself.
     type: list
     elements: str
     default: [all]
@@ -259,13 +260,55 @@ ansible_facts:
           description: What could not be read, and why, by the dotted path of the fact.
           type: dict
           sample: {}
+    fleetops_units:
+      description:
+        - The services of systemd, without C(.service). Left out are those of single sessions, connections and
+          C(systemd-run), and those that only start when somebody asks for them.
+      returned: when O(gather_subset) has C(units)
+      type: dict
+      contains:
+        running:
+          description: Those that run and stay.
+          type: list
+          elements: str
+          sample: [chrony, cron, ssh]
+        finished:
+          description: Those that are active, and have done their work.
+          type: list
+          elements: str
+          sample: [kdump-tools]
+        starting:
+          description: Those that are on their way.
+          type: list
+          elements: str
+          sample: []
+        failed:
+          description: Those that have failed.
+          type: list
+          elements: str
+          sample: []
+        by_hand:
+          description: Of those that run, the ones that no boot starts.
+          type: list
+          elements: str
+          sample: []
+        unknown:
+          description: What could not be read, and why, by the dotted path of the fact.
+          type: dict
+          sample: {}
 """
 
 from typing import Any, Callable, Dict, Mapping
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result, chosen, execute
-from ansible_collections.fleetops.kernel.plugins.module_utils._readers import actors, kdump, kernel, links
+from ansible_collections.fleetops.kernel.plugins.module_utils._readers import (
+    actors,
+    kdump,
+    kernel,
+    links,
+    units,
+)
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import LinksFacts
 
 SPEC: Dict[str, Any] = {
@@ -291,12 +334,16 @@ PARTS: Dict[str, Callable[[Host], Any]] = {
     "kdump": kdump.read,
     "links": few_addresses,
     "actors": actors.read,
+    "units": units.read,
 }
+# What only a gate asks for, and costs a program of its own.
+ON_DEMAND = ("units",)
 
 
 def run(host: Host, params: Mapping[str, Any]) -> Result:
     """Read the parts that are asked for."""
-    facts = {f"fleetops_{name}": PARTS[name](host) for name in chosen(params["gather_subset"], PARTS)}
+    asked = chosen(params["gather_subset"], PARTS, on_demand=ON_DEMAND)
+    facts = {f"fleetops_{name}": PARTS[name](host) for name in asked}
     returned: Dict[str, Any] = {"ansible_facts": facts}
     if not host.live:
         returned["left_behind"] = host.left_behind()

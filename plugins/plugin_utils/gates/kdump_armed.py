@@ -9,6 +9,8 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._types import Gate
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.gates.answer import Facts, gate
 
 READS = ("kdump",)
+# A reload (after a rebuilt initrd, or memory that came late) unloads the capture kernel for a moment.
+STABLE_FOR = 10
 
 
 def judge(facts: Facts) -> Gate:

@@ -11,6 +11,9 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._types import Gate
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.gates.answer import Facts, gate, unread
 
 READS = ("links",)
+# Seconds. No link outlives its kernel: one that is there after a boot was made again, and nothing takes it away.
+TIMEOUT = 60
+REMEDY = "the role cilium_migration_cleanup removes what is stale; who made it again has to be stopped first"
 
 
 def judge(facts: Facts, names: Sequence[str] = ()) -> Gate:
@@ -28,7 +31,7 @@ def judge(facts: Facts, names: Sequence[str] = ()) -> Gate:
         elif verdict:
             stale.append(link["name"])
     if stale:
-        return gate("no_stale_links", False, f"still there: {', '.join(stale)}")
+        return gate("no_stale_links", False, f"still there: {', '.join(stale)}; {REMEDY}")
     if unsure:
         return gate("no_stale_links", None, f"cannot tell whether these are in use: {', '.join(unsure)}")
     return gate("no_stale_links", True, "no stale link")

@@ -50,17 +50,19 @@ def facts(root: Path, **params: Any) -> dict[str, Any]:
         (["all", "!kernel", "!links", "!actors"], ["kdump"]),
         (["kernel", "kdump", "!kdump"], ["kernel"]),
         (["!all", "kdump"], ["kdump"]),
+        (["units"], ["units"]),
+        (["all", "units"], [*ALL, "units"]),
     ],
 )
 def test_gather_subset(subset: list[str], parts: list[str]) -> None:
-    assert chosen(subset, node_facts.PARTS) == parts
+    assert chosen(subset, node_facts.PARTS, on_demand=node_facts.ON_DEMAND) == parts
     assert list(facts(INCIDENT, gather_subset=subset)) == [f"fleetops_{part}" for part in parts]
 
 
 @pytest.mark.parametrize(
     ("subset", "says"),
     [
-        (["kernle"], "gather_subset: 'kernle' is unknown, expected all, kernel, kdump, links, actors"),
+        (["kernle"], "gather_subset: 'kernle' is unknown, expected all, kernel, kdump, links, actors, units"),
         (["!x"], "'!x' is unknown"),
         (["!all"], "nothing is left to read of !all"),
         (["kernel", "!kernel"], "nothing is left"),
@@ -68,7 +70,7 @@ def test_gather_subset(subset: list[str], parts: list[str]) -> None:
 )
 def test_a_wrong_gather_subset_is_named(subset: list[str], says: str) -> None:
     with pytest.raises(FleetopsError, match=says):
-        chosen(subset, node_facts.PARTS)
+        chosen(subset, node_facts.PARTS, on_demand=node_facts.ON_DEMAND)
 
 
 @pytest.mark.parametrize("name", ["debian-6.1-incident", "debian-6.1-clean", "debian-6.18-no-kdump"])
