@@ -102,6 +102,9 @@ def describe(step: Mapping[str, Any]) -> str:
         return f"remove {', '.join(step['names'])}"
     if do == "install_package":
         return f"install {', '.join(step['names'])} again"
+    if do in ("protect_packages", "unprotect_packages"):
+        how = "by hand" if do == "protect_packages" else "for another's sake, as it was"
+        return f"count {', '.join(step['names'])} as installed {how}"
     return {
         "update_boot_config": "generate the boot loader's configuration again",
         "reload_capture": "load the capture kernel again",
@@ -182,6 +185,17 @@ def _install_package(host: Host, step: Mapping[str, Any]) -> None:
     changes.mark(host, step["auto"], "auto")
 
 
+def _protect_packages(host: Host, step: Mapping[str, Any]) -> None:
+    changes = _changes(host)
+    names = changes.automatic(host, changes.installed(host, step["names"]))
+    _guard.require_platform(host).MARKS.protect(host, names)
+
+
+def _unprotect_packages(host: Host, step: Mapping[str, Any]) -> None:
+    _changes(host)
+    _guard.require_platform(host).MARKS.unprotect(host, step["names"])
+
+
 def _changes(host: Host) -> Any:
     platform = _guard.require_platform(host)
     if platform.CHANGES is None:
@@ -195,6 +209,8 @@ RUNNERS: Dict[str, _undo.StepRunner] = {
     "add_link": _add_link,
     "remove_package": _remove_package,
     "install_package": _install_package,
+    "protect_packages": _protect_packages,
+    "unprotect_packages": _unprotect_packages,
 }
 _FILE_STEPS = ("write_file", "remove_file", "run")
 # What a package manager refuses, it leaves as it was: no later step builds on it.

@@ -15,6 +15,8 @@ Its ``restore`` is a list of steps, each a mapping with ``do`` and the arguments
 ``add_link``            ``link``: a Link of `_types`; ``routes``, ``neighbours``: as `_netlink` saved them
 ``remove_package``      ``names``
 ``install_package``     ``names``, each name=version; ``auto``: which of them nobody had asked for by name
+``protect_packages``    ``names``: no autoremove takes them
+``unprotect_packages``  ``names``: those of them that we have marked are as they were
 ======================  ====================================================================================
 
 A file that somebody changed after us is not overwritten: ``expect`` no longer fits, and that is an error.

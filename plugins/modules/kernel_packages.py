@@ -17,8 +17,9 @@ description:
     fail.
   - While it installs or removes, apt's own timers are stopped, and started again after it. No service is restarted by
     C(needrestart), nothing is removed to install something, and nothing is removed because nobody needs it any more.
-  - The package of the running kernel is marked as installed by hand before another one is installed, so that no
-    C(autoremove) takes it.
+  - The packages of the running kernel are marked as installed by hand before another one is installed, so that no
+    C(autoremove) takes them. What was marked is written down in C(/var/lib/fleetops/marked-manual), and
+    O(state=unprotected) gives it back.
   - When an installation fails, what it brought is removed again, unless something else would have to go with it, such
     as a meta package that no source has in its old version. Then it stays, and the module says so.
 options:
@@ -26,7 +27,7 @@ options:
     description:
       - The exact names of packages, such as V(linux-image-5.15.0-112-generic). apt itself takes a name that it does not
         know for a pattern; this module never lets it.
-      - An empty list changes nothing, and tells RV(available).
+      - An empty list changes nothing, and tells RV(available). With O(state=unprotected) it means all.
     type: list
     elements: str
     required: true
@@ -38,8 +39,12 @@ options:
       - V(absent) removes them. What would go with them must be named as well, and the packages of the running kernel
         are never removed.
       - V(held) lets no upgrade change them, V(released) takes that back.
+      - V(protected) marks those that are installed as installed by hand, so that no C(autoremove) takes them. With the
+        image of a kernel, all packages of that kernel are marked. V(unprotected) takes that back for O(names), or for
+        all where that is empty, but only what this module has marked, or what apt marked since this module installed
+        it. What the site has marked itself stays. So does the running kernel, where no meta package leads to it.
     type: str
-    choices: [present, downloaded, absent, held, released]
+    choices: [present, downloaded, absent, held, released, protected, unprotected]
     default: present
   lock_timeout:
     description:
@@ -224,7 +229,7 @@ SPEC: Dict[str, Any] = {
     "names": {"type": "list", "elements": "str", "required": True},
     "state": {
         "type": "str",
-        "choices": ["present", "downloaded", "absent", "held", "released"],
+        "choices": ["present", "downloaded", "absent", "held", "released", "protected", "unprotected"],
         "default": "present",
     },
     "lock_timeout": {"type": "int", "default": 600},
@@ -235,6 +240,7 @@ SPEC: Dict[str, Any] = {
 ROLE = "kernel_upgrade"
 PACKAGES = "packages"
 HOLDS = "held packages"
+MARKS = "packages protected for the time of a change"
 CACHE = "downloaded packages"
 TIMERS = "timers"
 
@@ -253,6 +259,8 @@ def run(host: Host, params: Mapping[str, Any]) -> Result:
     platform = _guard.require_platform(host, ROLE)
     if params["state"] in ("held", "released"):
         return to_mark(host, platform, params, names)
+    if params["state"] in ("protected", "unprotected"):
+        return to_protect(host, platform, params, names)
     if params["state"] == "absent":
         return of_change(host, platform, params, platform.CHANGES.to_remove(host, names))
     packages = platform.packages(host)
@@ -333,19 +341,58 @@ def to_mark(host: Host, platform: Any, params: Mapping[str, Any], names: List[st
     todo = todo if hold else [name for name in todo if name in held]
     return Result(
         plan=[{"platform": platform, "names": todo, "problems": problems}] if todo else [],
-        returned={
-            "packages": [],
-            "download_bytes": 0,
-            "installed_bytes": 0,
-            "removes": [],
-            "metas": [],
-            "problems": problems,
-            "available": [],
-            "undo": None,
-        },
+        returned=nothing_of(problems),
         diff=[diff.part(HOLDS, before, after)],
         warnings=waits(problems, params) if todo else [],
     )
+
+
+def to_protect(host: Host, platform: Any, params: Mapping[str, Any], names: List[str]) -> Result:
+    """Which of them are to be marked as installed by hand, or given back."""
+    packages = platform.packages(host)
+    wanted = list(names)
+    for name in names:
+        release = platform.release_named(name)
+        wanted += platform.packages_of(packages, release) if release else []
+    wanted = list(dict.fromkeys(wanted))
+    changes, marks = platform.CHANGES, platform.MARKS
+    unknown: List[Problem] = []
+    problems, before = apt.locked(changes.holders(host)), marks.protected(host)
+    if params["state"] == "protected":
+        there = changes.installed(host, wanted)
+        unknown = [apt.not_installed(name) for name in names if name not in there]
+        todo = sorted(changes.automatic(host, there))
+        after = [*before, *(name for name in todo if name not in before)]
+    else:
+        running, needed = host.read(_restore.RELEASE).strip(), platform.needed(packages)
+        stays = [name for name in before if apt.of_release(name, running) and name not in needed]
+        todo = [name for name in before if name not in stays and (not names or name in wanted)]
+        after = [name for name in before if name not in todo]
+    problems += unknown
+    return Result(
+        plan=[{"platform": platform, "names": todo, "problems": problems}] if todo or unknown else [],
+        returned=nothing_of(problems),
+        diff=[
+            diff.part(MARKS, "".join(f"{name}\n" for name in before), "".join(f"{name}\n" for name in after))
+        ]
+        if todo
+        else [],
+        warnings=waits(problems, params) if todo else [],
+    )
+
+
+def nothing_of(problems: List[Problem]) -> Dict[str, Any]:
+    """What is returned of a change that installs and removes nothing."""
+    return {
+        "packages": [],
+        "download_bytes": 0,
+        "installed_bytes": 0,
+        "removes": [],
+        "metas": [],
+        "problems": problems,
+        "available": [],
+        "undo": None,
+    }
 
 
 def waits(problems: List[Problem], params: Mapping[str, Any]) -> List[str]:
@@ -361,7 +408,7 @@ def apply(host: Host, params: Mapping[str, Any], result: Result) -> Dict[str, An
     """Wait for others, look again, and do what is to be done."""
     (step,) = result.plan
     changes = step["platform"].CHANGES
-    if params["state"] in ("held", "released"):
+    if params["state"] in MARKED:
         changes.wait_for_locks(host, params["lock_timeout"])
         return mark(host, params, run(host, params), result)
     if params["state"] == "downloaded":
@@ -374,17 +421,37 @@ def apply(host: Host, params: Mapping[str, Any], result: Result) -> Dict[str, An
         return install(host, params, run(host, params), result)
 
 
+# How each of these states is reached, and how it is put back.
+MARKED: Dict[str, Any] = {
+    "held": (
+        lambda host, platform, names: platform.CHANGES.hold(host, names),
+        lambda names: {"do": "run", "argv": ["apt-mark", "unhold", *names]},
+    ),
+    "released": (
+        lambda host, platform, names: platform.CHANGES.release(host, names),
+        lambda names: {"do": "run", "argv": ["apt-mark", "hold", *names]},
+    ),
+    "protected": (
+        lambda host, platform, names: platform.MARKS.protect(host, names),
+        lambda names: {"do": "unprotect_packages", "names": names},
+    ),
+    "unprotected": (
+        lambda host, platform, names: platform.MARKS.unprotect(host, names),
+        lambda names: {"do": "protect_packages", "names": names},
+    ),
+}
+
+
 def mark(host: Host, params: Mapping[str, Any], now: Result, result: Result) -> Dict[str, Any]:
-    """Hold or release, with the record of it."""
+    """Hold, release, protect or give back, with the record of it."""
     refuse(now.returned["problems"], params)
     if not now.plan:
         result.plan.clear()  # somebody else did, in the meantime
         return {}
     (step,) = now.plan
-    changes = step["platform"].CHANGES
-    there, back = (changes.hold, "unhold") if params["state"] == "held" else (changes.release, "hold")
-    undo = _undo.record(host, NAME, None, [{"do": "run", "argv": ["apt-mark", back, *step["names"]]}])
-    there(host, step["names"])
+    there, back_again = MARKED[params["state"]]
+    undo = _undo.record(host, NAME, None, [back_again(step["names"])])
+    there(host, step["platform"], step["names"])
     if run(host, params).plan:
         raise FleetopsError(f"The packages are not {params['state']}, although apt-mark ended well")
     return {"undo": undo["id"]}
@@ -444,10 +511,15 @@ def install(host: Host, params: Mapping[str, Any], now: Result, result: Result) 
         return {"undo": begun_by(host, params["names"])} if begun else nothing_left(result)
     (step,) = now.plan
     change = step["change"]
+    marks = step["platform"].MARKS
     running = changes.automatic(host, running_packages(host, step["platform"]))
-    undo = _undo.record(host, NAME, change["before"], back(host, step, running))
+    # apt marks what is named to be installed.
+    named = [name for name in params["names"] if name not in changes.installed(host, params["names"])]
+    named += changes.automatic(host, [name for name in params["names"] if name not in named])
+    undo = _undo.record(host, NAME, change["before"], back(host, step, [*running, *named]))
     try:
-        changes.mark(host, running, "manual")
+        marks.protect(host, running)
+        marks.note(host, named)
         # Whatever is held and not to be changed is a problem, and was refused.
         changes.install(host, params["names"], params["lock_timeout"], change["held"])
         left = [step["change"] for step in run(host, params).plan]
@@ -495,7 +567,7 @@ def refuse(problems: List[Problem], params: Mapping[str, Any]) -> None:
         )
 
 
-def back(host: Host, step: Mapping[str, Any], running: List[str]) -> List[Dict[str, Any]]:
+def back(host: Host, step: Mapping[str, Any], marked: List[str]) -> List[Dict[str, Any]]:
     """How an installation is put back: first what was upgraded, since it leads to what was installed."""
     change: PackageChange = step["change"]
     upgraded = {name: version for name, version in change["keeps"].items() if ours(name)}
@@ -504,7 +576,7 @@ def back(host: Host, step: Mapping[str, Any], running: List[str]) -> List[Dict[s
     # What cannot be had again is not to go with them either.
     stays = [name for name in change["before"] if name not in change["keeps"]]
     steps += [{"do": "remove_package", "names": new, "lost": stays}] if new else []
-    steps += [{"do": "run", "argv": ["apt-mark", "auto", *running]}] if running else []
+    steps += [{"do": "unprotect_packages", "names": marked}] if marked else []
     steps += [{"do": "run", "argv": ["apt-mark", "hold", *change["held"]]}] if change["held"] else []
     return steps
 
@@ -519,13 +591,10 @@ def again(host: Host, platform: Any, versions: Mapping[str, str]) -> List[Dict[s
 
 
 def running_packages(host: Host, platform: Any) -> List[str]:
-    """The package of the running kernel's image, where it is of the distribution."""
+    """The packages of the running kernel, where it is of the distribution."""
     running = host.read(_restore.RELEASE).strip()
-    return [
-        package["name"]
-        for package in platform.packages(host)
-        if platform.release_of(package) == running and apt.whole(package["status"])
-    ]
+    found: List[str] = platform.packages_of(platform.packages(host), running)
+    return found
 
 
 def ours(name: str) -> bool:

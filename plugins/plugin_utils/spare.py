@@ -15,7 +15,9 @@ from ansible_collections.fleetops.kernel.plugins.plugin_utils import readings
 
 
 def kernel_previous(facts: Any, release: str = "") -> dict[str, Any]:
-    """``{release, hold, reboot}``: the kernel before the running one, or *release*, and what is held when it runs.
+    """``{release, package, hold, reboot}``: the kernel before the running one, or *release*, and what is held then.
+
+    ``package``: of its image, null where no package brought it.
 
     Where a newer kernel of its kind is held, and none before the running one can boot, a rollback came here: it stays.
     Where one can, a rollback from the running kernel and one that is over look alike: *release* has to say.
@@ -51,7 +53,13 @@ def kernel_previous(facts: Any, release: str = "") -> dict[str, Any]:
         )
     left = readings.installed(kernel, running)
     package = left["package"]["name"] if left and left["package"] and back != running else None
-    return {"release": back, "hold": [package] if package else [], "reboot": back != running}
+    there = readings.installed(kernel, back)
+    return {
+        "release": back,
+        "package": there["package"]["name"] if there and there["package"] else None,
+        "hold": [package] if package else [],
+        "reboot": back != running,
+    }
 
 
 def kernel_leftovers(facts: Any, keep: int = 0) -> list[str]:

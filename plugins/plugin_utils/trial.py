@@ -50,7 +50,8 @@ class Trial(TypedDict):
 
     The rest is for the role: ``reboot``: there is something to boot into; ``pin``: keep the default on the running
     kernel before anything is installed; ``panic``: the command line needs a ``panic=``; ``gate``: what the installed
-    target has to pass; ``default``: what any reset boots; ``reboot_command``: empty for an ordinary reboot.
+    target has to pass; ``default``: what any reset boots; ``reboot_command``: empty for an ordinary reboot;
+    ``by_kexec``: the target runs, and kexec started it: the boot loader has not booted it since.
     """
 
     way: str  # once | kexec | direct | none
@@ -64,6 +65,7 @@ class Trial(TypedDict):
     gate: str
     default: str
     reboot_command: str
+    by_kexec: bool
     sentences: list[str]
 
 
@@ -141,6 +143,7 @@ def _trial(
     uncovered: Sequence[str] = (),
     refusals: Sequence[Problem] = (),
     panic: bool = False,
+    by_kexec: bool = False,
 ) -> Trial:
     return {
         "way": way,
@@ -154,6 +157,7 @@ def _trial(
         "gate": BOOTS_NEXT if way == DIRECT else CAN_BOOT,
         "default": default,
         "reboot_command": "systemctl kexec" if way == KEXEC else "",
+        "by_kexec": by_kexec,
         "sentences": [
             *([because] if because else []),
             *(f"comes back by itself: {one}" for one in covered),
@@ -211,7 +215,13 @@ def _same_release(case: _Case, target: Mapping[str, Any], way: str, packages: An
     upload = _upload(case, target, packages)
     if not upload:
         because = f"{case.new} runs, in the version that is installed: nothing is to be booted"
-        return _trial(NONE, because, default=case.old)
+        by_kexec = started_by_kexec(case.kernel)
+        if by_kexec:
+            because += (
+                ". kexec started it: where it became the default since then, the boot through the boot loader that "
+                "belongs to that is made up for"
+            )
+        return _trial(NONE, because, default=case.old, by_kexec=by_kexec)
     runs = case.kernel["package"]["version"] if case.kernel["package"] else "the upload that runs"
     because = (
         f"{case.new} runs in version {runs}, and {upload} takes its place on the disk under the same name: "
@@ -233,6 +243,16 @@ def _same_release(case: _Case, target: Mapping[str, Any], way: str, packages: An
         left = f"{gone}, and no other kernel that can boot is installed: there is nothing to go back to"
         by_hand = "only a rescue system helps"
     return _trial(DIRECT, because, default=case.new, uncovered=[left, *_direct(case, by_hand)], panic=panic)
+
+
+def started_by_kexec(kernel: Any) -> bool:
+    """Has kexec started the running kernel? GRUB puts its image's name before every command line that it boots.
+
+    grub-core/loader: LINUX_IMAGE, "BOOT_IMAGE=", of all architectures; next_boot and kexec-tools put none.
+    """
+    if kernel["boot_loader"] not in LOADERS or not kernel["cmdline"]:
+        return False
+    return not any(word.startswith("BOOT_IMAGE=") for word in kernel["cmdline"]["tokens"])
 
 
 def _upload(case: _Case, target: Mapping[str, Any], packages: Any) -> str:

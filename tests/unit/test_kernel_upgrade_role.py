@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from jinja2 import Environment
 
 TASKS = Path(__file__).parents[2] / "roles/kernel_upgrade/tasks"
 
@@ -32,3 +33,64 @@ def test_a_node_that_vanishes_does_not_pass_for_one_that_answered(name: str) -> 
         asked = f"{task['register']} is not unreachable"
         later = [one for one in tasks[number:] if "ansible.builtin.assert" in one]
         assert any(asked in json.dumps(one) for one in later), task["name"]
+
+
+def positions(name: str, state: str) -> list[int]:
+    return [
+        number
+        for number, task in enumerate(tasks_of(name))
+        for key, given in task.items()
+        if key.startswith("fleetops.kernel.") and given and given.get("state") == state
+    ]
+
+
+def test_the_way_back_is_kept_from_being_removed_before_anything_is_pinned_or_installed() -> None:
+    (protected,) = positions("apply", "protected")
+    assert protected < min([*positions("apply", "present"), *positions("apply", "default")])
+    # Whatever is left to install: a trial of a kernel that is there needs its way back as well.
+    conditions = tasks_of("apply")[protected]["when"]
+    assert "__kernel_upgrade_trial.pin" in conditions
+    assert not any("installed" in condition for condition in conditions)
+    (protected,) = positions("rollback", "protected")
+    assert protected < min(positions("rollback", "default"))
+
+
+def test_the_marks_are_given_back_after_the_last_boot_and_never_after_a_failure() -> None:
+    tasks = tasks_of("verify")
+    (given_back,) = positions("verify", "unprotected")
+    roles = [json.dumps(task.get("ansible.builtin.import_role", {})) for task in tasks]
+    reboots = [number for number, role in enumerate(roles) if "reboot" in role]
+    assert reboots
+    assert max([*reboots, *positions("verify", "default")]) < given_back
+    for name in ("apply", "fall_back", "rollback"):
+        assert positions(name, "unprotected") == []
+
+
+@pytest.mark.parametrize(
+    ("way", "by_kexec", "records", "wanted"),
+    [
+        ("kexec", False, None, True),
+        ("once", False, None, False),
+        ("none", False, None, False),
+        # Interrupted after the commit, or before it and committed by this run.
+        ("none", True, [("next_boot", False), ("next_boot", True)], True),
+        # A boot by kexec that no change of this collection belongs to.
+        ("none", True, [("next_boot", False), ("kernel_packages", True)], False),
+        ("none", True, [], False),
+    ],
+)
+def test_the_boot_behind_a_commit_by_kexec_is_made_up_for_once(
+    way: str, by_kexec: bool, records: list[tuple[str, bool]] | None, wanted: bool
+) -> None:
+    """Once: it has another boot_id and a command line by GRUB, so that neither half holds after it."""
+    (fact,) = [
+        task["ansible.builtin.set_fact"]["__kernel_upgrade_confirm"]
+        for task in tasks_of("verify")
+        if "__kernel_upgrade_confirm" in task.get("ansible.builtin.set_fact", {})
+    ]
+    given: dict[str, Any] = {"__kernel_upgrade_trial": {"way": way, "by_kexec": by_kexec}}
+    given["__kernel_upgrade_records"] = {}
+    if records is not None:
+        rows = [{"module": module, "this_boot": this_boot} for module, this_boot in records]
+        given["__kernel_upgrade_records"] = {"records": rows}
+    assert Environment(autoescape=False).from_string(fact).render(given) == str(wanted)

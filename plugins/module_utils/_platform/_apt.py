@@ -347,6 +347,12 @@ def automatic(host: Host, names: Sequence[str]) -> List[str]:
     return host.run(["apt-mark", "showauto", *names]).split() if names else []
 
 
+def installed(host: Host, names: Sequence[str]) -> List[str]:
+    """Those of them that are there, in full or in part."""
+    states = _states(host) if names else {}
+    return [name for name in names if not apt.gone(states.get(name, ("", ""))[0])]
+
+
 def mark(host: Host, names: Sequence[str], how: str) -> None:
     """``manual``: never to be removed unasked. ``auto``: once nothing needs them."""
     if names:

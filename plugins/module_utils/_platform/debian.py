@@ -17,7 +17,7 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
     Unreadable,
 )
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
-from ansible_collections.fleetops.kernel.plugins.module_utils._platform import _apt, _boot
+from ansible_collections.fleetops.kernel.plugins.module_utils._platform import _apt, _aptmarks, _boot
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import (
     apt,
     aptpins,
@@ -44,6 +44,8 @@ EXAMPLE = "linux-image-6.1.0-56-amd64"
 PACKAGE_MANAGER = "apt"
 # What changes packages of kernels, and says beforehand what would happen.
 CHANGES: Optional[ModuleType] = _apt
+# What keeps packages from being removed because nothing needs them any more.
+MARKS: Optional[ModuleType] = _aptmarks
 # Roles that were run on machines of this family.
 CURES = frozenset({"crashkernel", "kernel_upgrade"})
 
@@ -129,6 +131,24 @@ def beside(packages: Sequence[Package]) -> Dict[str, List[str]]:
             if package["name"] == f"{name}-{release}" and release in images and package["status"][1:2] == "i":
                 found.setdefault(release, []).append(name)
     return found
+
+
+def packages_of(packages: Sequence[Package], release: str) -> List[str]:
+    """The installed packages of a kernel by name, without those that its image needs, which stay with it."""
+    return [
+        package["name"]
+        for package in packages
+        if apt.of_release(package["name"], release)
+        and not apt.gone(package["status"])
+        and package["name"] != f"linux-modules-{release}"
+    ]
+
+
+def needed(packages: Sequence[Package]) -> List[str]:
+    """What meta packages that are installed lead to, one step far."""
+    return [
+        name for package in packages if not apt.gone(package["status"]) for name in package.get("needs", ())
+    ]
 
 
 def is_part(name: str) -> bool:

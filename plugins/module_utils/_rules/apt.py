@@ -216,6 +216,11 @@ def no_such_package(name: str, names: Iterable[str]) -> Problem:
     )
 
 
+def not_installed(name: str) -> Problem:
+    """There is nothing to be marked."""
+    return problem(NO_SUCH_PACKAGE, f"{name} is not installed", "name one that is", [name])
+
+
 def kept_by_a_pin(name: str, policy: Policy, pins: Sequence[Pin]) -> Optional[Problem]:
     """A pin that keeps a package out, or back at an older version."""
     newest, priority, _sources = policy.versions[0]

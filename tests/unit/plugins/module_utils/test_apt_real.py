@@ -22,7 +22,7 @@ from ansible_collections.fleetops.kernel.plugins.module_utils import _guard, _re
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import CAPTURE_FILE, Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result
-from ansible_collections.fleetops.kernel.plugins.module_utils._platform import _apt, debian
+from ansible_collections.fleetops.kernel.plugins.module_utils._platform import _apt, _aptmarks, debian
 from ansible_collections.fleetops.kernel.plugins.modules import kernel_packages
 from ansible_collections.fleetops.kernel.plugins.modules import undo as undo_module
 
@@ -326,6 +326,94 @@ def test_installed_once_and_put_back(system: Machine) -> None:
     assert _apt.automatic(system, [running]) == [running]
 
 
+def marked(system: Machine) -> dict[str, bool]:
+    """Whether each installed package counts as installed by hand."""
+    names = [one.split()[0] for one in system.states()]
+    manual = system.run(["apt-mark", "showmanual"]).split()
+    return {name: name in manual for name in names}
+
+
+OLD_ONES = [f"linux-{kind}-{OLD}" for kind in ("headers", "image", "modules-extra")]
+
+
+def test_the_running_kernel_is_protected_and_given_back(system: Machine) -> None:
+    running = f"linux-image-{OLD}"
+    system.run(["apt-mark", "manual", f"linux-headers-{OLD}"])
+    before = marked(system)
+    changed, looked, result = play(system, [running], "protected", check_mode=True)
+    assert (changed, looked["problems"], marked(system)) == (True, [], before)
+    assert isinstance(result.diff, list)
+    assert result.diff[0]["after"].split() == OLD_ONES[1:]
+    changed, done, _result = play(system, [running], "protected")
+    assert changed
+    # Its other modules are as much a part of the way back, and a meta package alone needs them.
+    assert [name for name, now in marked(system).items() if now != before[name]] == OLD_ONES[1:]
+    assert not play(system, [running], "protected")[0]
+    put_back(system, done["undo"])
+    assert marked(system) == before
+    play(system, [running], "protected")
+    # Another kernel runs now, and was committed.
+    play(system, [IMAGE, EXTRA, "linux-image-generic"])
+    system.set("/proc/sys/kernel/osrelease", f"{NEW}\n")
+    changed, done, _result = play(system, [], "unprotected")
+    assert changed
+    now = marked(system)
+    assert {name: now[name] for name in before} == before, "what the site has marked stays so"
+    # No meta package leads to what runs: nothing but its mark keeps it.
+    assert (now[IMAGE], now[EXTRA]) == (True, True)
+    assert not play(system, [], "unprotected")[0]
+    put_back(system, done["undo"])
+    assert marked(system)[running]
+    play(system, [], "unprotected")
+    system.set("/proc/sys/kernel/osrelease", f"{NEWEST}\n")
+    assert play(system, [], "unprotected")[0]
+    assert not marked(system)[IMAGE]
+    assert not system.exists(_aptmarks.PROTECTED)
+
+
+def test_a_running_kernel_that_a_meta_package_leads_to_is_given_back(system: Machine) -> None:
+    play(system, [f"linux-image-{NEWEST}", f"linux-modules-extra-{NEWEST}", "linux-image-generic"])
+    system.set("/proc/sys/kernel/osrelease", f"{NEWEST}\n")
+    assert play(system, [], "unprotected")[0]
+    assert [name for name, by_hand in marked(system).items() if by_hand] == [
+        "linux-generic",
+        "linux-headers-generic",
+        "linux-image-generic",
+    ]
+
+
+def test_a_kill_between_the_note_and_the_mark_loses_nothing(
+    system: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = f"linux-image-{OLD}"
+    before = marked(system)
+    run = system.run
+
+    def killed(argv: Sequence[str], ok: Sequence[int] = (0,), env: dict[str, str] | None = None) -> str:
+        if list(argv[:2]) == ["apt-mark", "manual"]:
+            raise SystemExit
+        return run(argv, ok, env)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(system, "run", killed)
+        with pytest.raises(SystemExit):
+            play(system, [running], "protected")
+    (undo,) = _undo.records(system)
+    assert undo["restore"] == [{"do": "unprotect_packages", "names": OLD_ONES}]
+    assert _aptmarks.protected(system) == OLD_ONES
+    assert play(system, [running], "protected")[0]
+    assert marked(system)[running]
+    system.set("/proc/sys/kernel/osrelease", f"{NEW}\n")
+    play(system, [], "unprotected")
+    assert marked(system) == before
+
+
+def test_what_is_not_there_is_not_protected(system: Machine) -> None:
+    with pytest.raises(FleetopsError, match=f"{IMAGE} is not installed"):
+        play(system, [IMAGE], "protected")
+    assert not play(system, [], "unprotected")[0]
+
+
 def test_timers_rest_in_the_meantime(system: Machine) -> None:
     seen: list[set[str]] = []
     system.meanwhile = lambda: seen.append(system.active)
@@ -429,7 +517,7 @@ def test_what_an_undo_will_be_refused_is_known_before(system: Machine) -> None:
     assert [step["do"] for step in undo["restore"]][:2] == ["install_package", "remove_package"]
     assert _restore.refused(system, [undo]) == []
     before = system.states()
-    without = {**undo, "restore": undo["restore"][1:]}
+    without: Any = {**undo, "restore": undo["restore"][1:]}
     ((_step, why),) = _restore.refused(system, [without])
     assert "stays installed: removing it would remove linux-" in why
     assert system.states() == before
@@ -438,7 +526,7 @@ def test_what_an_undo_will_be_refused_is_known_before(system: Machine) -> None:
     ((_step, why),) = _restore.refused(system, [undo])
     assert f"linux-image-{NEWEST} is held" in why
     with pytest.raises(FleetopsError, match=f"linux-image-{NEWEST} is held"):
-        _restore.put_back(system, {**undo, "restore": undo["restore"][1:2]})
+        _restore.put_back(system, {**without, "restore": undo["restore"][1:2]})
     later = _undo.record(
         system,
         "kernel_packages",

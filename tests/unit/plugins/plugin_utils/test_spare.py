@@ -53,6 +53,7 @@ def test_the_kernel_to_go_back_to(facts: dict[str, Any], release: str, back: str
     running = facts["fleetops_kernel"]["release"]
     assert found == {
         "release": back,
+        "package": f"linux-image-{back}",
         "hold": [f"linux-image-{one}" for one in held],
         "reboot": back != running,
     }

@@ -459,3 +459,21 @@ def test_facts_that_were_not_gathered_are_unknown_and_close_every_way() -> None:
     assert all("it was not gathered" in one["problem"] for one in found["refusals"])
     found = trial.kernel_trial({"fleetops_kernel": {"unknown": {}}}, {"release": NEW})
     assert "The running kernel is unknown (it was not gathered)" in found["refusals"][0]["problem"]
+
+
+def test_a_kernel_that_kexec_started_is_told_from_one_that_the_boot_loader_took(node: Facts) -> None:
+    kernel = node["fleetops_kernel"]
+    assert any(word.startswith("BOOT_IMAGE=") for word in kernel["cmdline"]["tokens"])
+    assert tried(node, OLD)["by_kexec"] is False
+    kernel["cmdline"]["tokens"] = [
+        word for word in kernel["cmdline"]["tokens"] if not word.startswith("BOOT_IMAGE=")
+    ]
+    found = tried(node, OLD)
+    assert (found["way"], found["by_kexec"]) == ("none", True)
+    assert "kexec started it" in found["because"]
+    # The words of other boot loaders are not known to be theirs, and one that is to be booted is another one.
+    assert tried(node, NEW)["by_kexec"] is False
+    kernel["boot_loader"] = "systemd-boot"
+    assert tried(node, OLD)["by_kexec"] is False
+    kernel.update(boot_loader="grub", cmdline=None)
+    assert tried(node, OLD)["by_kexec"] is False
