@@ -132,7 +132,7 @@ class Scenario:
             timeout=900,
             check=False,
         )
-        (self.directory / "last-run.txt").write_text(done.stdout)
+        (self.lab.dir / "last-run.txt").write_text(done.stdout)
         recap = done.stdout.partition("PLAY RECAP")[2]
         return Run(done.returncode, done.stdout, sum(map(int, re.findall(r"\bchanged=(\d+)", recap))))
 

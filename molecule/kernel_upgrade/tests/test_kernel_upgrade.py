@@ -145,3 +145,30 @@ def test_preflight_refuses_and_names_the_remedy(
         print(next(line.strip() for line in run.text.splitlines() if "refused:" in line)[:300])
     finally:
         scenario.node.ssh(after.replace("{package}", new["package"]), timeout=180)
+
+
+# /boot on a file system of its own, with no more than its files and 20 MiB (those that only root may use included).
+SMALL_BOOT = """
+set -e
+modprobe loop
+size=$(du -sk /boot | cut -f 1)
+truncate -s $((size + 30000))K /root/boot.img
+mkfs.ext4 -q -m 0 -O ^has_journal /root/boot.img
+mount -o loop /root/boot.img /mnt
+cp -a /boot/. /mnt
+umount /mnt
+mount -o loop /root/boot.img /boot
+free=$(($(stat -f -c '%f * %S' /boot)))
+fallocate -l $((free - (20 << 20))) /boot/full
+"""
+
+
+def test_boot_too_small_is_refused_with_the_arithmetic(scenario: Any, as_it_is: str, kernels: Any) -> None:
+    with scenario.clone(as_it_is) as clone:
+        plant.plant(clone.node, SMALL_BOOT)
+        before = seen(clone)
+        run = clone.converge(kernel_upgrade_release=kernels.new)
+        assert (run.rc, run.changed) == (2, 0), run.text
+        assert run.says("refused:", "/boot", "MiB", "Remedy:"), run.text
+        assert seen(clone) == before
+        print(next(line.strip() for line in run.text.splitlines() if "refused:" in line)[:500])
