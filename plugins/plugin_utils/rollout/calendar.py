@@ -114,6 +114,13 @@ def parse(window: Any) -> Window:
     return Window(_days(window), start, end if end > start else end + _MINUTES)
 
 
+def written(window: Window) -> dict[str, Any]:
+    """The window as a site would write it, for JSON."""
+    start, end = window.opens, window.closes
+    hours = [f"{minutes // 60:02d}:{minutes % 60:02d}" for minutes in (start, (end - 1) % _MINUTES + 1)]
+    return {"days": [DAYS[day] for day in window.days], "from": hours[0], "to": hours[1]}
+
+
 EXAMPLE = "{days: [mon, tue], from: '22:00', to: '05:00'}"
 
 

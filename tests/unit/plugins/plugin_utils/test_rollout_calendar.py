@@ -179,6 +179,13 @@ def test_hours_that_yaml_took_for_a_number() -> None:
     assert calendar.parse({"from": 1320, "to": "05:00"}) == calendar.Window(tuple(range(7)), 1320, 1740)
 
 
+@given(st.integers(0, 1439), st.integers(0, 1440), st.sets(st.sampled_from(calendar.DAYS), min_size=1))
+def test_a_window_is_written_as_it_is_read(start: int, end: int, days: set[str]) -> None:
+    found = calendar.parse({"days": sorted(days), "from": start, "to": end})
+    assert calendar.parse(calendar.written(found)) == found
+    assert calendar.written(found)["from"] == f"{start // 60:02d}:{start % 60:02d}"
+
+
 @pytest.mark.parametrize(
     ("given_", "words"),
     [
