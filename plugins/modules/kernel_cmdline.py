@@ -15,11 +15,16 @@ description:
     C(grub-mkconfig) sources last. No other file is touched, so that no later upgrade asks about changed
     configuration files. The file takes tokens out of both C(GRUB_CMDLINE_LINUX) and C(GRUB_CMDLINE_LINUX_DEFAULT),
     wherever the site has put them, and adds the declared ones to C(GRUB_CMDLINE_LINUX_DEFAULT).
+  - On RHEL and what is made of it, where GRUB makes its menu of boot loader specification files, it changes the words
+    in the file of each entry in C(/boot/loader/entries), or in C(kernelopts) of GRUB's environment where the entries
+    name that (release 8), as grubby does. C(/etc/kernel/cmdline) and C(GRUB_CMDLINE_LINUX) in C(/etc/default/grub) are
+    changed along where they are there, so that kernels that are installed later get the same. Variables in an entry,
+    such as C($tuned_params), stay and count; what they hold is not changed.
   - What was declared by earlier calls stays declared. Where two calls differ, the later one holds.
-  - It decides by what the boot loader's generated configuration says, and by what that configuration would say if
-    it were generated now. A run that was killed between the two is noticed and finished.
-  - After a change it reads the generated configuration again. When that does not say what was declared, everything
-    is put back and the module fails.
+  - It decides by what the boot loader's configuration says, and by what that configuration would say if it were
+    generated now. A run that was killed between the two is noticed and finished.
+  - After a change it reads the configuration again. When that does not say what was declared, everything is put back
+    and the module fails.
   - The running kernel keeps its command line until the next boot, see RV(reboot_required).
 options:
   present:
@@ -52,6 +57,8 @@ attributes:
 extends_documentation_fragment:
   - fleetops.kernel.attributes
 notes:
+  - On RHEL and its like this was proved on composed trees with the real grub-editenv. No such machine was booted.
+    Refused are there a menu of GRUB's own (openEuler), and machines that are no x86_64 or aarch64 (zipl, petitboot).
   - Recovery entries and hand-written entries of the boot menu are not looked at.
   - C(-) and C(_) are the same in a key, as they are to the kernel.
 seealso:
@@ -118,19 +125,15 @@ undo:
   sample: 20250102T030405-0001-kernel_cmdline
 """
 
-import re
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _guard, _restore, _undo
-from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError, Missing
+from ansible_collections.fleetops.kernel.plugins.module_utils._boots import loader, words
+from ansible_collections.fleetops.kernel.plugins.module_utils._boots.words import Change, Entry
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result, execute
-from ansible_collections.fleetops.kernel.plugins.module_utils._rules import (
-    cmdline,
-    crashkernel,
-    diff,
-    grubdefault,
-)
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import cmdline, crashkernel, diff
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Undo
 
 NAME = "kernel_cmdline"
@@ -139,77 +142,53 @@ SPEC: Dict[str, Any] = {
 }
 PROC_CMDLINE = "/proc/cmdline"
 BOOT_ENTRIES = "boot entries"
-GRUB_DEFAULTS = "/etc/default/grub"
-GRUB_DEFAULTS_MORE = "/etc/default/grub.d/*.cfg"
-# COMMAND_LINE_SIZE of x86 and arm64 (arch/*/include/uapi/asm/setup.h), with its final NUL: what is longer is cut.
-LONGEST = 2047
+FROM_RUNNING = (
+    "There is no '/etc/kernel/cmdline': a kernel that is installed before the next boot gets the words of the running "
+    "one, without these"
+)
 
 
 def run(host: Host, params: Mapping[str, Any]) -> Result:
-    """Read the generated configuration and what it would become; say what is to do."""
+    """Read what the boot loader reads and what it would become; say what is to do."""
     wanted = check(params)
-    platform = _guard.require_platform(host, "crashkernel")
-    now = entries(host, platform)
-    running = cmdline.parse(host.read(PROC_CMDLINE))["tokens"]
-    path = platform.CMDLINE_DROPIN
-    text = _undo.text_of(host, path) or ""
-    variables = evaluate(host, path, text)
-
-    new_text, then = text, predict(now, variables, variables)
-    if unmet(then, wanted):
-        new_text = grubdefault.render(grubdefault.declare(declared(path, text), outstanding(then, wanted)))
-        then = predict(now, variables, evaluate(host, path, new_text))
-        complain(then, wanted, "Nothing was changed", "would not say what was declared")
-    changes = new_text != text or bool(unmet(now, wanted))
-    then = then if changes else now
-    plan = {
-        "platform": platform,
-        "path": path,
-        "before": text,
-        "text": new_text,
-        "now": now,
-        "wanted": wanted,
-    }
+    platform = _guard.require_platform(host)
+    loader.require(host, platform)
+    change = words.plan(host, platform, wanted)
+    if change.needed:
+        words.complain(change.then, wanted, "Nothing was changed", "would not say what was declared")
+    pending = bool(cmdline.unmet(cmdline.parse(host.read(PROC_CMDLINE))["tokens"], wanted))
     return Result(
-        plan=[plan] if changes else [],
+        plan=[{"platform": platform, "change": change, "wanted": wanted}] if change.needed else [],
         returned={
-            "entries": [shown(entry) for entry in then],
-            "reboot_required": bool(cmdline.unmet(running, wanted)),
+            "entries": [words.shown(entry) for entry in change.then],
+            "reboot_required": pending,
             "undo": None,
         },
-        diff=[diff.part(path, text, new_text), diff.part(BOOT_ENTRIES, described(now), described(then))],
+        diff=differences(change, change.then),
+        warnings=[FROM_RUNNING] if change.from_running and pending else [],
     )
 
 
 def apply(host: Host, params: Mapping[str, Any], result: Result) -> Dict[str, Any]:
-    """Write the drop-in, generate the configuration, and read it again."""
+    """Write what is to be written, have the menu generated where it has to be, and read it again."""
     (step,) = result.plan
-    platform, path, text = step["platform"], step["path"], step["text"]
-    if (_undo.text_of(host, path) or "") != step["before"]:
-        raise FleetopsError(
-            f"Nothing was changed: '{path}' was changed by somebody else in this moment", path=path
-        )
+    platform, change = step["platform"], step["change"]
+    words.refuse_changed(host, platform, change)
     undo: Optional[Undo] = None
-    if text != step["before"]:
-        restore = [_undo.restore_file(host, path, text), {"do": "update_boot_config"}]
-        undo = _undo.record(
-            host, NAME, {"entries": [shown(entry) for entry in entries(host, platform)]}, restore
-        )
+    restore = words.restore(host, platform, change)
+    if restore:
+        undo = _undo.record(host, NAME, {"entries": [words.shown(entry) for entry in change.now]}, restore)
     try:
-        if undo:
-            host.write_atomic(path, text, mode=0o644)
-        platform.update_boot_config(host)
-        after = entries(host, platform)
-        complain(after, step["wanted"], "Generated, but not as declared", "does not say what was declared")
+        words.take(host, platform, change)
+        after = words.verify(host, platform, change, step["wanted"])
     except FleetopsError as error:
         if undo:
             _restore.after_failure(host, undo, error)
         raise
-    if isinstance(result.diff, list):
-        result.diff[-1] = diff.part(BOOT_ENTRIES, described(step["now"]), described(after))
+    result.diff = differences(change, after)
     return {
-        "entries": [shown(entry) for entry in after],
-        "undo": undo["id"] if undo else written_by(host, path, text),
+        "entries": [words.shown(entry) for entry in after],
+        "undo": undo["id"] if undo else words.written_by(host, change),
     }
 
 
@@ -222,117 +201,12 @@ def check(params: Mapping[str, Any]) -> cmdline.Declaration:
     return wanted
 
 
-def entries(host: Host, platform: Any) -> List[Dict[str, Any]]:
-    """The entries whose command line comes from both variables: made by 10_linux, and not for recovery."""
-    try:
-        loader = platform.boot_loader(host)
-        menu = platform.boot_entries(host) if loader == "grub" else []
-    except Missing as error:
-        raise FleetopsError(
-            f"Nothing was changed: only GRUB is supported, and {error.msg}", **error.context
-        ) from error
-    if loader != "grub":
-        raise FleetopsError(
-            f"Nothing was changed: this machine is booted by {loader}, and only GRUB's own menu is supported"
-        )
-    # gnulinux-simple-<device>, gnulinux-<release>-advanced-<device>, gnulinux-<release>-recovery-<device>
-    found = [
-        entry for entry in menu if re.match(r"gnulinux-(?!.*-recovery-)", entry["id"].rpartition(">")[2])
-    ]
-    if not found:
-        raise FleetopsError(
-            "Nothing was changed: the boot loader's configuration has no entry that update-grub made for a kernel"
-        )
-    return found
-
-
-def declared(path: str, text: str) -> grubdefault.Dropin:
-    """What the drop-in declares so far."""
-    try:
-        return grubdefault.parse(text)
-    except FleetopsError as error:
-        raise FleetopsError(
-            f"Nothing was changed: '{path}' is not as this collection writes it. {error.msg}", path=path
-        ) from error
-
-
-def evaluate(host: Host, path: str, text: str) -> List[str]:
-    """The tokens that both variables would hold if the drop-in had this text."""
-    more = sorted({*host.glob(GRUB_DEFAULTS_MORE), path})
-    script = grubdefault.evaluator([GRUB_DEFAULTS, *more], path)
-    return grubdefault.evaluated(host.run(["/bin/sh", "-c", script, "sh", text]))
-
-
-def predict(now: List[Dict[str, Any]], old: List[str], new: List[str]) -> List[Dict[str, Any]]:
-    """The entries once the variables hold *new*."""
-    return [{**entry, "cmdline": grubdefault.predict(entry["cmdline"], old, new)} for entry in now]
-
-
-def unmet(found: List[Dict[str, Any]], wanted: cmdline.Declaration) -> List[Tuple[str, str]]:
-    """(title, clause) for each entry that does not say what was declared. Words for init do not count."""
-    wrong = []
-    for entry in found:
-        tokens = cmdline.parse(" ".join(entry["cmdline"]))["tokens"]
-        wrong += [(entry["title"], clause) for clause in cmdline.unmet(tokens, wanted)]
-    return wrong
-
-
-def outstanding(found: List[Dict[str, Any]], wanted: cmdline.Declaration) -> cmdline.Declaration:
-    """What an entry does not say yet. The rest is the site's own doing, and we leave it where it stands."""
-    tokens = [cmdline.parse(" ".join(entry["cmdline"]))["tokens"] for entry in found]
-
-    def open_(kind: str, items: List[str]) -> bool:
-        alone: Any = {"present": [], "absent": [], "replace": [], kind: items}
-        return any(cmdline.unmet(words, alone) for words in tokens)
-
-    groups = [group for group in cmdline.by_key(wanted["replace"]).values() if open_("replace", group)]
-    return {
-        "present": [token for token in wanted["present"] if open_("present", [token])],
-        "absent": [item for item in wanted["absent"] if open_("absent", [item])],
-        "replace": [token for group in groups for token in group],
-    }
-
-
-def complain(found: List[Dict[str, Any]], wanted: cmdline.Declaration, prefix: str, what: str) -> None:
-    """Raise when an entry does not say what was declared, or is too long for the kernel."""
-    wrong = unmet(found, wanted)
-    if wrong:
-        title, clause = wrong[0]
-        raise FleetopsError(
-            f"{prefix}: the boot entry '{title}' {what}: {clause}",
-            entries=[f"{title}: {clause}" for title, clause in wrong],
-        )
-    for entry in found:
-        length = len(" ".join(entry["cmdline"]).encode("utf-8"))
-        if length > LONGEST:
-            raise FleetopsError(
-                f"{prefix}: the command line of '{entry['title']}' has {length} bytes, and the kernel cuts it "
-                f"at {LONGEST}"
-            )
-
-
-def written_by(host: Host, path: str, text: str) -> Optional[str]:
-    """The open record of a run that wrote this very text and was killed before it could generate."""
-    for undo in _undo.newest_first(_undo.records(host)):
-        for step in undo["restore"]:
-            if step.get("path") == path and step.get("expect") == _undo.digest(text):
-                return undo["id"]
-    return None
-
-
-def shown(entry: Mapping[str, Any]) -> Dict[str, Any]:
-    """An entry as it is returned."""
-    return {
-        "id": entry["id"],
-        "title": entry["title"],
-        "release": entry["release"],
-        "cmdline": " ".join(entry["cmdline"]),
-    }
-
-
-def described(found: List[Dict[str, Any]]) -> str:
-    """The entries as a diff shows them."""
-    return "".join(f"{entry['title']}: {' '.join(entry['cmdline'])}\n" for entry in found)
+def differences(change: Change, after: List[Entry]) -> List[Dict[str, str]]:
+    """The files that change, and what the boot entries say."""
+    parts = [diff.part(file.path, file.before, file.after) for file in change.files]
+    if change.kernelopts:
+        parts.append(diff.part(words.KERNELOPTS, *(f"{text}\n" for text in change.kernelopts)))
+    return [*parts, diff.part(BOOT_ENTRIES, words.described(change.now), words.described(after))]
 
 
 def main() -> None:

@@ -26,11 +26,15 @@ options:
         C(/etc/default/grub.d/zz-fleetops-default.cfg) names its entry, and the boot loader's configuration is generated
         anew. While this file is there, no kernel that is installed later boots by itself, which C(assess) tells as
         C(default-pinned).
+      - On RHEL and what is made of it, O(state=default) names the entry as C(saved_entry) in GRUB's environment, unless
+        that leads to O(release) already. A kernel that is installed later names itself there, unless
+        C(/etc/sysconfig/kernel) says C(UPDATEDEFAULT=no), without which O(pin) is refused.
       - V(default) ends a trial as well, whether it confirms it or chooses another kernel. The guard is taken away
         before the default changes, and a boot of the trial that is still to come is taken back when O(release) is
         another one. With O(pin), a trial that runs and is not O(release) goes on.
       - With V(once), O(release) boots the next time only. GRUB must be able to write its environment block, since it
-        takes the choice back by itself. It cannot on RAID, LVM, btrfs and ZFS.
+        takes the choice back by itself. It cannot on RAID, LVM, btrfs and ZFS. What takes it back is C(grub.cfg), which
+        empties C(next_entry) and saves that before it boots; where it does not do so in every case, this is refused.
       - With V(kexec), O(release) is loaded with the command line of its boot entry, and C(systemctl kexec) starts it.
       - With V(cleared), no kernel is for one boot only, none that this module loaded is loaded for kexec, and no guard
         waits.
@@ -69,6 +73,10 @@ attributes:
 extends_documentation_fragment:
   - fleetops.kernel.attributes
 notes:
+  - On RHEL and its like this was proved on composed trees with the real grub-editenv. No such machine was booted.
+    Refused are there a menu of GRUB's own (openEuler), and machines that are no x86_64 or aarch64 (zipl, petitboot).
+    What counts boots there (C(boot_counter), C(boot_success)) is taken into account; C(menu_auto_hide) and
+    C(boot_indeterminate) only hide the menu.
   - What O(state=default) and O(state=cleared) take away of a trial is not put back by M(fleetops.kernel.undo), since a
     guard without its trial would reboot a healthy node.
   - Cloud images of Ubuntu that boot without an initrd (C(GRUB_FORCE_PARTUUID)) try a kernel for one boot a second time,
@@ -199,13 +207,19 @@ undo:
 from typing import Any, Dict, Mapping, Optional
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _guard, _kexec, _restore, _undo
-from ansible_collections.fleetops.kernel.plugins.module_utils._boots import guard, kexec, situation
+from ansible_collections.fleetops.kernel.plugins.module_utils._boots import (
+    default,
+    guard,
+    kexec,
+    loader,
+    situation,
+)
 from ansible_collections.fleetops.kernel.plugins.module_utils._boots.situation import Plan, Situation
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result, execute
 from ansible_collections.fleetops.kernel.plugins.module_utils._readers import kernel
-from ansible_collections.fleetops.kernel.plugins.module_utils._rules import bootpin, grub, trialguard
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import grub, trialguard
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import KernelFacts, Undo
 
 NAME = "next_boot"
@@ -221,7 +235,7 @@ NEEDS_RELEASE = [("state", state, ["release"]) for state in ("default", "once", 
 
 def run(host: Host, params: Mapping[str, Any]) -> Result:
     """Read everything that decides what boots; say what is to do."""
-    platform = _guard.require_platform(host, "kernel_upgrade")
+    platform = _guard.require_platform(host)
     facts = kernel.read(host, ("running", "security", "boot"))
     before = situation.read(host, platform)
     after: Situation = {**before}
@@ -275,27 +289,12 @@ def take(host: Host, platform: Any, step: Mapping[str, Any]) -> None:
 
 
 def plan_default(host: Host, params: Mapping[str, Any], facts: KernelFacts, plan: Plan) -> None:
-    """The site's settings where they lead to this kernel, and else its entry, named by a file of ours."""
-    release, platform = params["release"], plan.platform
-    require_grub(host, platform)
-    path = platform.DEFAULT_DROPIN
-    text = _undo.text_of(host, path)
-    site = platform.default_of(host, "")
-    wanted = None
-    if site["release"] != release or (params["pin"] and not grub.holds(site)):
-        wanted = bootpin.render(situation.entry_of(host, platform, release), release)
-        refuse_overruled(host, platform, wanted)
-    then = platform.default_of(host, wanted or "") if wanted else site
-    now = plan.before["default"]
+    """No trial, and this kernel from now on."""
+    loader.require(host, plan.platform)
     # Before the default changes: a power cut in between must not leave a guard for what boots from now on.
     end_trial(host, params, facts, plan)
-    if wanted != text or now["release"] != release or (grub.holds(then) and not grub.holds(now)):
-        if wanted != text:
-            plan.restore += [_undo.restore_file(host, path, wanted), {"do": "update_boot_config"}]
-            plan.steps.append(situation.written(path, text, wanted))
-        plan.steps.append({"do": "update_boot_config"})
-        plan.after["default"] = then
-        plan.after["pinned"] = bootpin.parse(path, wanted) if wanted else None
+    by_file = plan.platform.DEFAULT_DROPIN
+    (default.by_file if by_file else default.in_environment)(host, params, plan)
 
 
 def end_trial(host: Host, params: Mapping[str, Any], facts: KernelFacts, plan: Plan) -> None:
@@ -316,33 +315,13 @@ def end_trial(host: Host, params: Mapping[str, Any], facts: KernelFacts, plan: P
     guard.take_away(host, plan)
 
 
-def refuse_overruled(host: Host, platform: Any, text: str) -> None:
-    """A file of the site that is read after ours has the last word."""
-    other = platform.overruled_by(host, text)
-    if other:
-        raise FleetopsError(
-            f"Nothing was changed: '{other}' is read after '{platform.DEFAULT_DROPIN}' and sets GRUB_DEFAULT again: "
-            "take that line out, or give the file a name that sorts before",
-            path=other,
-        )
-
-
-def require_grub(host: Host, platform: Any) -> None:
-    """Refuse a boot loader that is not written to."""
-    loader = platform.boot_loader(host)
-    if loader != "grub":
-        raise FleetopsError(
-            f"Nothing was changed: this machine is booted by {loader}, and only GRUB's own menu is supported"
-        )
-
-
 # --- for one boot ------------------------------------------------------------------------------------
 
 
 def plan_once(host: Host, params: Mapping[str, Any], facts: KernelFacts, plan: Plan) -> None:
     """One boot of this kernel, through the boot loader."""
     release, platform, pending = params["release"], plan.platform, plan.before["once"]
-    require_grub(host, platform)
+    loader.require(host, platform)
     require_writable(facts)
     if facts["load_kexec"] is not False:
         why = facts["unknown"].get("load_kexec", "LOAD_KEXEC is true in /etc/default/kexec")
@@ -393,7 +372,7 @@ def plan_cleared(host: Host, params: Mapping[str, Any], facts: KernelFacts, plan
     """No trial, whichever way it was to be made."""
     before, platform = plan.before, plan.platform
     if before["once"]:
-        require_grub(host, platform)
+        loader.require(host, platform)
         again = platform.edit_environment(host, "set", f"{grub.NEXT_ENTRY}={before['once']}")
         plan.restore.append({"do": "run", "argv": again})
         forget_once(host, plan)

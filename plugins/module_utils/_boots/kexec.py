@@ -19,10 +19,10 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._boots.situation i
 )
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
+from ansible_collections.fleetops.kernel.plugins.module_utils._readers import boot
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import cmdline
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import KernelFacts
 
-KEXEC_TOOL = "/sbin/kexec"
 KEXEC_DISABLED = "/proc/sys/kernel/kexec_load_disabled"
 
 
@@ -39,9 +39,9 @@ def load(host: Host, params: Mapping[str, Any], facts: KernelFacts, plan: Plan) 
         raise FleetopsError(
             "Nothing was changed: a kernel is loaded for kexec already, and not by this module: kexec -u unloads it"
         )
-    if not host.exists(KEXEC_TOOL):
+    if not any(host.exists(path) for path in boot.KEXEC_TOOLS):
         raise FleetopsError(
-            f"Nothing was changed: there is no '{KEXEC_TOOL}': install the package kexec-tools"
+            f"Nothing was changed: there is no '{boot.KEXEC_TOOLS[-1]}': install the package {boot.KEXEC_PACKAGE}"
         )
     if (_undo.text_of(host, KEXEC_DISABLED) or "0").strip() != "0":
         raise FleetopsError(f"Nothing was changed: '{KEXEC_DISABLED}' keeps kernels from being loaded")

@@ -48,11 +48,22 @@ class Grub(NamedTuple):
     by_version: bool = False  # see `bls.ordered`
 
 
+class Changes(NamedTuple):
+    """What is to be looked at as if it were so: texts of entries' files by their names, and GRUB's environment.
+
+    A variable that is None is not set.
+    """
+
+    texts: Mapping[str, str]
+    environment: Mapping[str, Optional[str]]
+
+
 class _Config(NamedTuple):
     path: str
     text: str
     files: Dict[str, Optional[str]]
     environment: Dict[str, str]
+    texts: Mapping[str, str]  # of entries' files, instead of those that are there
 
 
 # --- which one ---------------------------------------------------------------------------------------
@@ -111,23 +122,39 @@ def _variable(host: Host, name: str) -> Optional[str]:
 # --- what it boots -----------------------------------------------------------------------------------
 
 
-def entries(host: Host, where: Grub) -> List[BootEntry]:
+def entries(host: Host, where: Grub, changes: Optional[Changes] = None) -> List[BootEntry]:
     """The entries of the menu, in its order."""
     if kind(host, where) == SYSTEMD_BOOT:
         return [systemd_boot.shown(one) for one in systemd_boot.ordered(_systemd_boot_entries(host))]
-    config = _config(host, where)
+    config = _config(host, where, changes)
     outcome = _parsed(config.path, grub.variables, config.text, config.environment, config.files)
     return grub.entries(_menu(host, where, config, outcome.values))
 
 
-def next_boot(host: Host, where: Grub, once: Optional[str] = None) -> NextBoot:
+def known_to_grub_alone(host: Host, where: Grub) -> List[str]:
+    """The variables that hold, when the menu is made, what cannot be told from its files."""
+    config = _config(host, where)
+    outcome = _parsed(config.path, grub.variables, config.text, config.environment, config.files)
+    return [name for name, value in outcome.values.items() if value is None]
+
+
+def entry_files(host: Host) -> Dict[str, str]:
+    """The files of the boot loader specification that GRUB reads: name to text."""
+    return {
+        name: host.read(f"{BLS_ENTRIES}/{name}") for name in filter(bls.is_entry, host.listdir(BLS_ENTRIES))
+    }
+
+
+def next_boot(
+    host: Host, where: Grub, once: Optional[str] = None, changes: Optional[Changes] = None
+) -> NextBoot:
     """The kernel that boots next. Raises FleetopsError when that cannot be told.
 
     *once*: what would boot next if this entry were the one for a single boot; ``""``: if there were none.
     """
     if kind(host, where) == SYSTEMD_BOOT:
         return _next_of_systemd_boot(host, once)
-    config = _config(host, where)
+    config = _config(host, where, changes)
     environment = dict(config.environment)
     if once is not None:
         environment[grub.NEXT_ENTRY] = once
@@ -151,7 +178,12 @@ def pending(host: Host, where: Grub) -> str:
     """The entry that is for one boot only, as it is set now; empty when none is."""
     if kind(host, where) == SYSTEMD_BOOT:
         return _variable(host, "LoaderEntryOneShot") or ""
-    return grub.environment(_optional(host, where.environment) or "").get(grub.NEXT_ENTRY, "")
+    return saved(host, where).get(grub.NEXT_ENTRY, "")
+
+
+def saved(host: Host, where: Grub) -> Dict[str, str]:
+    """What GRUB's environment block holds; nothing where there is none."""
+    return grub.environment(_optional(host, where.environment) or "")
 
 
 def _taken(
@@ -237,7 +269,7 @@ def _grub_config(host: Host, paths: Sequence[str]) -> Optional[Tuple[str, str]]:
     return None
 
 
-def _config(host: Host, where: Grub) -> _Config:
+def _config(host: Host, where: Grub, changes: Optional[Changes] = None) -> _Config:
     found = _grub_config(host, where.configs)
     if found is None:
         raise Missing(f"'{where.configs[-1]}' does not exist", path=where.configs[-1])
@@ -247,7 +279,10 @@ def _config(host: Host, where: Grub) -> _Config:
     # Few have such a file. Where it cannot be told whether there is one, the script says that it takes it in.
     with contextlib.suppress(Unreadable):
         files[grub.CUSTOM] = _optional(host, f"{host.resolve(path).rpartition('/')[0]}/{grub.CUSTOM}")
-    return _Config(path, text, files, grub.environment(environment or ""))
+    variables: Dict[str, Optional[str]] = {**grub.environment(environment or "")}
+    variables.update(changes.environment if changes else {})
+    known = {name: value for name, value in variables.items() if value is not None}
+    return _Config(path, text, files, known, changes.texts if changes else {})
 
 
 def _menu(
@@ -255,11 +290,8 @@ def _menu(
 ) -> List[grub.Node]:
     shown: List[grub.Node] = []
     if _parsed(config.path, grub.has_blscfg, config.text):
-        found = [
-            bls.entry(name, host.read(f"{BLS_ENTRIES}/{name}"))
-            for name in host.listdir(BLS_ENTRIES)
-            if bls.is_entry(name)
-        ]
+        texts = {**entry_files(host), **config.texts}
+        found = [bls.entry(name, text) for name, text in texts.items()]
         shown = bls.nodes(bls.ordered(found, where.by_version), variables)
     return _parsed(config.path, grub.menu, config.text, config.files, shown)
 

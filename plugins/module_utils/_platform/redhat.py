@@ -3,8 +3,9 @@
 # This module util is PRIVATE to the collection.
 """RHEL and what is made of it, Fedora, openEuler: rpm and dnf, GRUB with or without boot loader specification files.
 
-Read on captured trees and through the real rpm and dnf; no such machine was booted. What writes a command line here
-(grubby, /etc/sysconfig/kdump) is not built yet, and says so.
+Read on composed trees and through the real rpm, dnf and grub-editenv; no such machine was booted. Written is what the
+boot loader reads, where its entries are files. What changes kdump's words (/etc/sysconfig/kdump) is not built yet, and
+says so.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from typing import Dict, List, NoReturn, Optional, Sequence, Tuple
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError, Unreadable
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import OS_RELEASE, Host
-from ansible_collections.fleetops.kernel.plugins.module_utils._platform import _boot
-from ansible_collections.fleetops.kernel.plugins.module_utils._rules import bls, rpm
+from ansible_collections.fleetops.kernel.plugins.module_utils._platform import _boot, _entries
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import bls, cmdline, rpm
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kdump as kdump_rules
-from ansible_collections.fleetops.kernel.plugins.module_utils._rules.grub import BootEntry
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules.grub import NEXT_ENTRY, BootEntry
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
     BootEnvironment,
     KernelPackages,
@@ -36,6 +37,7 @@ EXAMPLE = "kernel-core-5.14.0-570.35.1.el9_6.x86_64"
 PACKAGE_MANAGER = "dnf"
 # What changes packages of kernels, and says beforehand what would happen: not built yet.
 CHANGES: Optional[ModuleType] = None
+MARKS: Optional[ModuleType] = None
 # None of the roles was run on a machine of this family.
 CURES: frozenset[str] = frozenset()
 
@@ -43,8 +45,12 @@ RELEASE = "/proc/sys/kernel/osrelease"
 # Where grub2-mkconfig writes: RHEL 8 keeps it on the EFI system partition, to which the link leads.
 GRUB_CFG, GRUB_CFG_EFI = "/boot/grub2/grub.cfg", "/etc/grub2-efi.cfg"
 GRUBENV = "/boot/grub2/grubenv"
-# What boots from now on is kept in GRUB's environment here: no file of ours names it.
-DEFAULT_DROPIN = ""
+EDITENV = "grub2-editenv"
+SAVED_ENTRY = "saved_entry"
+# What boots from now on, and the kernels' words, are kept in GRUB's environment and in the entries: in no file of ours.
+DEFAULT_DROPIN = CMDLINE_DROPIN = ""
+# Whether a kernel that is installed makes itself the default.
+KERNEL_SETTINGS = "/etc/sysconfig/kernel"
 VERSIONLOCKS = ("/etc/dnf/plugins/versionlock.list", "/etc/yum/pluginconf.d/versionlock.list")
 VERSIONLOCK_DNF5 = "/etc/dnf/versionlock.toml"
 VERSIONLOCK_CONF = "/etc/dnf/plugins/versionlock.conf"
@@ -226,9 +232,32 @@ def next_boot(host: Host, once: Optional[str] = None) -> NextBoot:
     return _boot.next_boot(host, _grub(host), once)
 
 
-def default_of(_host: Host, _text: str) -> NextBoot:
-    """What would boot from now on, by the site's settings and ours."""
-    _not_yet("what boots from now on is kept in GRUB's environment, which is not written")
+def default_of(host: Host, entry: str) -> NextBoot:
+    """What would boot from now on, if GRUB's environment named this entry (empty: none)."""
+    changes = _boot.Changes({}, {SAVED_ENTRY: entry or None})
+    return _boot.next_boot(host, _grub(host), "", changes)
+
+
+def saved_entry(host: Host) -> Optional[str]:
+    """The entry that GRUB's environment names, None when it names none."""
+    return _boot.saved(host, _grub(host)).get(SAVED_ENTRY)
+
+
+def follows_updates(host: Host) -> Optional[str]:
+    """What has a kernel that is installed later boot by itself; None when nothing does."""
+    values = kdump_rules.shell_assignments(host.read_first([KERNEL_SETTINGS]) or "")
+    said = values.get("UPDATEDEFAULT")
+    return None if said == "no" else f"UPDATEDEFAULT={said or ''} in '{KERNEL_SETTINGS}'"
+
+
+def entries_with_words(host: Host) -> List[BootEntry]:
+    """The entries whose words are declared."""
+    return _entries.normal(host, _grub(host))
+
+
+def declare_words(host: Host, wanted: cmdline.Declaration) -> _entries.Change:
+    """What to change for all boot entries to say what is declared."""
+    return _entries.declare(host, _grub(host), wanted)
 
 
 def overruled_by(_host: Host, _text: str) -> Optional[str]:
@@ -241,14 +270,14 @@ def pending_boot(host: Host) -> str:
     return _boot.pending(host, _grub(host))
 
 
-def boot_once(_entry: str) -> List[str]:
-    """The command that makes an entry the one for a single boot."""
-    _not_yet("grub2-reboot is not run")
+def boot_once(entry: str) -> List[str]:
+    """The command that makes an entry the one for a single boot: what grub2-reboot does."""
+    return [EDITENV, GRUBENV, "set", f"{NEXT_ENTRY}={entry}"]
 
 
-def edit_environment(_host: Host, *_change: str) -> List[str]:
+def edit_environment(host: Host, *change: str) -> List[str]:
     """The command that changes GRUB's environment block."""
-    _not_yet("grub2-editenv is not run")
+    return [EDITENV, host.resolve(GRUBENV), *change]
 
 
 def boot_environment(host: Host) -> BootEnvironment:
@@ -275,8 +304,8 @@ def _major(host: Host) -> str:
 
 
 def update_boot_config(_host: Host) -> None:
-    """Generate the menu again."""
-    _not_yet("grub2-mkconfig and grubby are not run")
+    """Generate the menu again. What is written here, GRUB reads without that."""
+    _not_yet("grub2-mkconfig is not run")
 
 
 # --- kdump -------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ SUFFIX = ".conf"
 # What GRUB compares of a version: runs of digits, runs of letters, and the two signs that have a meaning.
 _SEGMENT = re.compile(r"[0-9]+|[A-Za-z]+|[~+]")
 # expand_val: a variable of GRUB, of which `kernelopts` and `tuned_params` are in use.
-_VARIABLE = re.compile(r"(?<!\\)\$([A-Za-z0-9_]+) ?")
+VARIABLE = re.compile(r"(?<!\\)\$([A-Za-z0-9_]+) ?")
 
 
 class Entry(NamedTuple):
@@ -94,7 +94,7 @@ def _expand(options: str, variables: Mapping[str, Optional[str]]) -> str:
     def value(found: re.Match[str]) -> str:
         return f"{variables.get(found.group(1)) or ''} "
 
-    return _VARIABLE.sub(value, options)
+    return VARIABLE.sub(value, options)
 
 
 # --- the order ---------------------------------------------------------------------------------------

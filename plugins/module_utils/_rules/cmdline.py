@@ -11,7 +11,7 @@ token of a key usually wins, and what follows a lone ``--`` belongs to init.
 from __future__ import annotations
 
 import re
-from typing import Dict, List, Optional, Sequence, TypedDict
+from typing import Any, Dict, List, Optional, Sequence, TypedDict
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import bounds
@@ -236,6 +236,27 @@ def unmet(tokens: Sequence[str], wanted: Declaration) -> List[str]:
         if not alike(there, group):
             found.append(f"'{' '.join(group)}' is wanted alone, but there is {' '.join(there) or 'none'}")
     return found
+
+
+def outstanding(lines: Sequence[Sequence[str]], wanted: Declaration) -> Declaration:
+    """The part of a declaration that one of these lines, as tokens, does not say yet."""
+
+    def open_(kind: str, items: List[str]) -> bool:
+        alone: Any = {"present": [], "absent": [], "replace": [], kind: items}
+        return any(unmet(tokens, alone) for tokens in lines)
+
+    groups = [group for group in by_key(wanted["replace"]).values() if open_("replace", group)]
+    return {
+        "present": [token for token in wanted["present"] if open_("present", [token])],
+        "absent": [item for item in wanted["absent"] if open_("absent", [item])],
+        "replace": [token for group in groups for token in group],
+    }
+
+
+def stripping(wanted: Declaration) -> Declaration:
+    """The part of a declaration that takes tokens out, for a line to which another one adds."""
+    keys = [key(group[0]) for group in by_key(wanted["replace"]).values()]
+    return {"present": [], "absent": [*wanted["absent"], *keys], "replace": []}
 
 
 def settle(tokens: Sequence[str], wanted: Declaration) -> List[str]:

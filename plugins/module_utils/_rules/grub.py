@@ -175,8 +175,12 @@ def default(outcome: grubscript.Outcome) -> Default:
     variable = re.match(r'"?\$\{?(\w+)\}?"?\Z', written or "")
     if not variable:
         return Default(value, "default in grub.cfg", False)
-    once = variable.group(1) == NEXT_ENTRY
-    return Default(value, f"{variable.group(1)} in grubenv" + (", for one boot" if once else ""), once)
+    where = f"{variable.group(1)} in grubenv"
+    if variable.group(1) != NEXT_ENTRY:
+        return Default(value, where, False)
+    # It is for one boot because the script empties it, and writes that down, before it boots.
+    once = outcome.values.get(NEXT_ENTRY) == "" and NEXT_ENTRY in outcome.saved
+    return Default(value, where + (", for one boot" if once else ", which nothing takes back"), once)
 
 
 def of_setting(setting: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Dict, FrozenSet, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 
@@ -242,17 +242,21 @@ def _value(name: str, variables: Mapping[str, Optional[str]]) -> Optional[str]:
 
 
 class Outcome(NamedTuple):
-    """What the variables hold in the end, and for each the word that was assigned last (or None: several, or unset)."""
+    """What the variables hold in the end, and for each the word that was assigned last (or None: several, or unset).
+
+    ``saved``: those that are written to the environment block on every way through the script.
+    """
 
     values: Variables
     written: Variables
+    saved: FrozenSet[str]
 
 
 def run(statements: Sequence[Statement], env: Mapping[str, str], files: Files) -> Outcome:
     """What the variables hold once the menu stands. *env* is what ``load_env`` finds."""
     runner = _Runner(env, files)
     runner.run(statements)
-    return Outcome(runner.values, runner.written)
+    return Outcome(runner.values, runner.written, runner.saved)
 
 
 class _Runner:
@@ -260,6 +264,7 @@ class _Runner:
         self.env, self.files = env, files
         self.values: Variables = {}
         self.written: Variables = {}
+        self.saved: FrozenSet[str] = frozenset()
         self.functions: Dict[str, List[Statement]] = {}
         self.depth = self.steps = 0
 
@@ -297,11 +302,12 @@ class _Runner:
     ) -> None:
         """One of two ways is gone, and it cannot be told which: where they differ, nothing is known."""
         self.spend(len(self.values))  # each of them is copied, and compared below
-        before = dict(self.values), dict(self.written)
+        before = dict(self.values), dict(self.written), self.saved
         self.run(body)
-        one = self.values, self.written
-        self.values, self.written = before
+        one = self.values, self.written, self.saved
+        self.values, self.written, self.saved = before
         self.branches(others)
+        self.saved &= one[2]
         for name in {*one[0], *self.values}:
             if _value(name, one[0]) != _value(name, self.values):
                 self.values[name] = None
@@ -326,6 +332,8 @@ class _Runner:
                 self.put(variable, "", None)
         elif name == "load_env":
             self.load_env(rest)
+        elif name == "save_env":
+            self.saved |= {*rest}
         elif name in ("source", ".") and rest:
             self.source(rest[0])
         elif name in self.functions and command.body is None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _guard, _restore, _undo
+from ansible_collections.fleetops.kernel.plugins.module_utils._boots import words
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import CAPTURE_FILE, Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result
@@ -137,7 +138,7 @@ def test_check_mode_predicts_what_is_generated_and_touches_nothing(machine: Mach
     assert changed
     assert done["entries"] == predicted["entries"]
     assert result.diff == diff
-    assert [entry["cmdline"] for entry in kernel_cmdline.entries(machine, debian)] == [EXPECTED.split()] * 3
+    assert [entry["cmdline"] for entry in words.entries(machine, debian)] == [EXPECTED.split()] * 3
     assert diff is not None
     assert "crashkernel=384M-:128M\n" in diff[1]["before"]
     assert diff[1]["after"].splitlines()[0] == f"Debian GNU/Linux: {EXPECTED}"
@@ -162,7 +163,7 @@ def test_a_second_call_joins_the_first(machine: Machine) -> None:
     play(machine, params(replace=["crashkernel=224M"]))
     play(machine, params(absent=["quiet", "net.ifnames"], present=["panic=30"]))
     line = "root=UUID=42 ro console=tty0 console=ttyS0,115200 crashkernel=224M panic=30"
-    assert [entry["cmdline"] for entry in kernel_cmdline.entries(machine, debian)] == [line.split()] * 3
+    assert [entry["cmdline"] for entry in words.entries(machine, debian)] == [line.split()] * 3
     assert not play(machine, CRASH)[0]
     newest, oldest = _undo.newest_first(_undo.records(machine))
     assert _restore.conflicts(machine, [oldest]) != []
@@ -175,9 +176,7 @@ def test_what_the_site_says_itself_is_left_where_it_stands(machine: Machine) -> 
     text = machine.read(debian.CMDLINE_DROPIN)
     assert '{"add": ["quiet=no"], "remove": []}' in text
     # the last console= is /dev/console: moving one of them would change that
-    assert "console=tty0 console=ttyS0,115200" in " ".join(
-        kernel_cmdline.entries(machine, debian)[0]["cmdline"]
-    )
+    assert "console=tty0 console=ttyS0,115200" in " ".join(words.entries(machine, debian)[0]["cmdline"])
 
 
 def test_reboot_required_is_about_the_running_kernel(machine: Machine) -> None:
@@ -190,7 +189,7 @@ def test_reboot_required_is_about_the_running_kernel(machine: Machine) -> None:
 def test_a_run_that_was_killed_before_update_grub_is_finished(machine: Machine) -> None:
     result = kernel_cmdline.run(machine, CRASH)
     machine.broken = True
-    text = result.plan[0]["text"]
+    text = result.plan[0]["change"].files[0].after
     undo = _undo.record(
         machine,
         "kernel_cmdline",
