@@ -62,7 +62,8 @@ class InstalledKernel(TypedDict):
     ``lacks`` are modules that are loaded now and that this kernel has neither as a file nor built in; those that were
     built outside the tree are not among them (`dkms` and ``prebuilt`` speak of these). ``prebuilt`` are the modules of
     vendors that a package brings for this very release (``nvidia-535``, ``zfs``). ``beside`` are packages with more
-    of its own (``linux-modules-extra``, ``linux-headers``), named without the release. ``bytes``: its files in /boot.
+    of its own (``linux-modules-extra``, ``linux-headers``), named without the release. ``bytes``: its files in /boot;
+    ``initrd_bytes``: of these, its initrd.
     """
 
     release: str
@@ -73,6 +74,7 @@ class InstalledKernel(TypedDict):
     prebuilt: List[str]
     beside: Optional[List[str]]
     bytes: Optional[int]
+    initrd_bytes: Optional[int]
 
 
 class NextBoot(TypedDict):

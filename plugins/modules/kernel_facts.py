@@ -161,6 +161,10 @@ ansible_facts:
               description: Size of its files in C(/boot).
               type: int
               sample: 41943040
+            initrd_bytes:
+              description: Of these, the size of its initrd. 0 where it has none.
+              type: int
+              sample: 31457280
         next_boot:
           description: What the boot loader takes next.
           type: dict

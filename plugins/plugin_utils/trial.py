@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypedDict
 
+from ansible_collections.fleetops.kernel.plugins.module_utils import _platform
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import cmdline
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import order, readings
@@ -123,7 +124,7 @@ def kernel_trial(
     chosen, because, refusals = _choose(case, way)
     if chosen == NONE:
         return _trial(NONE, because, default=old, refusals=refusals)
-    covered, uncovered = ([], _direct(case, BY_HAND)) if chosen == DIRECT else _cover(case, chosen)
+    covered, uncovered = ([], _untried(case)) if chosen == DIRECT else _cover(case, chosen)
     return _trial(
         chosen,
         because,
@@ -329,13 +330,23 @@ def _against_both(case: _Case) -> list[Problem]:
             problem(f"{back}may not be on the disk: the installed kernels are unknown ({why})", NO_TRIAL)
         )
     elif disk is None:
-        found.append(problem(f"{back}is not on the disk any more", f"install it again, or {NO_TRIAL}"))
+        found.append(problem(f"{back}is not on the disk any more", f"{_again(case)}, or {NO_TRIAL}"))
     elif disk["bootable"] is not True:
         lost = ", ".join(disk["missing"])
         why = readings.why(kernel, f"installed.{case.old}.bootable")
         text = f"cannot boot: {lost} is missing" if lost else f"may not be able to boot ({why})"
-        found.append(problem(back + text, f"install its package again, or {NO_TRIAL}"))
+        found.append(problem(back + text, f"{_again(case)}, or {NO_TRIAL}"))
     return found
+
+
+def _again(case: _Case) -> str:
+    """How the running kernel comes back to the disk. Not by the role: what took it away may do so again."""
+    disk = readings.installed(case.kernel, case.old)
+    platform = _platform.select(case.kernel["distro"])
+    if platform is None or platform.FAMILY != "debian":
+        return f"install {case.old} again"
+    names = platform.to_install(case.old, (disk["beside"] if disk else None) or ())
+    return f"install it again before anything else is changed: apt-get install --reinstall {' '.join(names)}"
 
 
 def _against_once(case: _Case) -> list[Problem]:
@@ -557,6 +568,15 @@ def _limits(case: _Case, way: str) -> list[str]:
             f"and runs in version {case.kernel['package']['version']}"
         )
     return found
+
+
+def _untried(case: _Case) -> list[str]:
+    """A default from its first boot on; perhaps there is not even another kernel to choose."""
+    disk = readings.installed(case.kernel, case.old)
+    if case.kernel["installed"] is None or (disk and disk["bootable"] is not False):
+        return _direct(case, BY_HAND)
+    gone = f"{case.old} is not on the disk in full: there is nothing to go back to ({_again(case)})"
+    return [gone, *_direct(case, "only a rescue system helps")]
 
 
 def _direct(case: _Case, by_hand: str) -> list[str]:

@@ -62,6 +62,7 @@ def read(shared: Shared) -> List[InstalledKernel]:
                 "prebuilt": (vendors or {}).get(release, []),
                 "beside": None if beside is None else beside.get(release, []),
                 "bytes": shared.asking.ask(f"{path}.bytes", _bytes, shared, release, boot, releases),
+                "initrd_bytes": shared.asking.ask(f"{path}.initrd_bytes", _initrd_bytes, shared, release),
             }
         )
     return found
@@ -139,6 +140,12 @@ def _bytes(shared: Shared, release: str, boot: Sequence[str], releases: Set[str]
         for name in boot
         if f"-{release}" in name and not any(f"-{other}" in name for other in longer)
     )
+
+
+def _initrd_bytes(shared: Shared, release: str) -> int:
+    """The size of its initrd, 0 where it has none."""
+    _image, initrd = shared.platform.boot_image(release)
+    return max(0, _size(shared.host, initrd))
 
 
 FACTS: Facts = {"installed": read}

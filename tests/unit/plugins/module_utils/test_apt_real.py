@@ -518,6 +518,7 @@ def test_what_an_undo_will_be_refused_is_known_before(system: Machine) -> None:
     assert _restore.refused(system, [undo]) == []
     before = system.states()
     without: Any = {**undo, "restore": undo["restore"][1:]}
+    alone: Any = {**undo, "restore": undo["restore"][1:2]}
     ((_step, why),) = _restore.refused(system, [without])
     assert "stays installed: removing it would remove linux-" in why
     assert system.states() == before
@@ -526,7 +527,7 @@ def test_what_an_undo_will_be_refused_is_known_before(system: Machine) -> None:
     ((_step, why),) = _restore.refused(system, [undo])
     assert f"linux-image-{NEWEST} is held" in why
     with pytest.raises(FleetopsError, match=f"linux-image-{NEWEST} is held"):
-        _restore.put_back(system, {**without, "restore": undo["restore"][1:2]})
+        _restore.put_back(system, alone)
     later = _undo.record(
         system,
         "kernel_packages",

@@ -221,10 +221,12 @@ def test_the_clean_machine() -> None:
             "prebuilt": [],
             "beside": [],
             "bytes": facts["installed"][0]["bytes"],
+            "initrd_bytes": facts["installed"][0]["initrd_bytes"],
         }
     ]
     # A kernel and an initrd that holds the modules of a machine.
     assert 10 * MIB < (facts["installed"][0]["bytes"] or 0) < 200 * MIB
+    assert 1 * MIB < (facts["installed"][0]["initrd_bytes"] or 0) < (facts["installed"][0]["bytes"] or 0)
     assert facts["next_boot"] is not None
     assert facts["next_boot"]["release"] == RUNNING
     assert facts["cmdline"] is not None
@@ -494,6 +496,7 @@ def test_what_a_kernel_lacks_is_named(machine: Machine) -> None:
         "prebuilt": [],
         "beside": [],
         "bytes": 8 * MIB,
+        "initrd_bytes": 0,
         "bootable": False,
         "missing": [
             f"/boot/initrd.img-{other}",

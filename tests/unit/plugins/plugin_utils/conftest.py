@@ -125,6 +125,7 @@ def add_kernel() -> Callable[..., Facts]:
             "lacks": [],
             "prebuilt": [],
             "bytes": 1 << 25,
+            "initrd_bytes": 1 << 24,
             **more,
         }
         facts["kernel"]["installed"].append(one)

@@ -218,10 +218,13 @@ def test_secure_boot_takes_no_kernel_that_is_not_signed(
 
 def test_room_in_boot_is_counted_and_the_count_is_shown(node: Facts) -> None:
     change(node, "boot_space", {"path": "/boot", "total_bytes": 500 * MIB, "free_bytes": 200 * MIB})
+    node["fleetops_kernel"]["installed"][1].update(bytes=130 * MIB, initrd_bytes=100 * MIB)
     found = only(node)
+    # Of 130, the image and its map are no initrd, and are needed once.
     assert found["problem"] == (
-        f"/boot is too small for {NEW}: it has 200 MiB free, and 289.7 MiB are needed: 120.7 MiB for the files of "
-        f"{OLD}, times 1.2 for growth, times 2 since an initrd is written beside the old one"
+        f"/boot is too small for {NEW}: it has 200 MiB free, and 276 MiB are needed: 130 MiB for the files of "
+        f"{OLD} and 100 MiB for its initrd, which is written beside the old one when it is made again, "
+        "times 1.2 for growth"
     )
     assert (
         found["remedy"]
@@ -238,11 +241,23 @@ def test_of_room_nothing_is_proposed_that_is_needed(node: Facts) -> None:
 
 
 def test_room_is_enough_at_the_very_byte(node: Facts) -> None:
-    need = round(node["fleetops_kernel"]["installed"][1]["bytes"] * 2.4)
+    one = node["fleetops_kernel"]["installed"][1]
+    assert 0 < one["initrd_bytes"] < one["bytes"]
+    need = round((one["bytes"] + one["initrd_bytes"]) * 1.2)
     space = {"path": "/boot", "total_bytes": 500 * MIB, "free_bytes": need}
     change(node, "boot_space", space)
     assert judged(node) == []
     change(node, "boot_space", {**space, "free_bytes": need - 1})
+    assert judged(node)
+
+
+def test_an_initrd_that_was_not_measured_may_be_all_of_it(node: Facts) -> None:
+    one = node["fleetops_kernel"]["installed"][1]
+    one["initrd_bytes"] = None
+    space = {"path": "/boot", "total_bytes": 500 * MIB, "free_bytes": round(one["bytes"] * 2.4)}
+    change(node, "boot_space", space)
+    assert judged(node) == []
+    change(node, "boot_space", {**space, "free_bytes": space["free_bytes"] - 1})
     assert judged(node)
 
 

@@ -477,3 +477,28 @@ def test_a_kernel_that_kexec_started_is_told_from_one_that_the_boot_loader_took(
     assert tried(node, OLD)["by_kexec"] is False
     kernel.update(boot_loader="grub", cmdline=None)
     assert tried(node, OLD)["by_kexec"] is False
+
+
+@pytest.mark.parametrize("gone", ["package", "modules"])
+def test_without_the_running_kernel_on_the_disk_nothing_is_tried(node: Facts, gone: str) -> None:
+    kernel = node["fleetops_kernel"]
+    (mine,) = [one for one in kernel["installed"] if one["release"] == OLD]
+    if gone == "package":
+        kernel["installed"] = [one for one in kernel["installed"] if one is not mine]
+    else:
+        mine.update(bootable=False, missing=[f"/lib/modules/{OLD}/modules.dep"], beside=["linux-headers"])
+    want = {"release": NEW, "package": f"linux-image-{NEW}", "packages": [f"linux-image-{NEW}"]}
+    found = trial.kernel_trial(node, want)
+    assert found["way"] == "none"
+    (refusal,) = found["refusals"]
+    assert OLD in refusal["problem"]
+    names = f"linux-image-{OLD}" + (f" linux-headers-{OLD}" if gone == "modules" else "")
+    assert refusal["remedy"].startswith(
+        f"install it again before anything else is changed: apt-get install --reinstall {names}, or "
+    )
+    # Who wants no trial is told that there is no way back.
+    found = trial.kernel_trial(node, want, way="direct")
+    assert found["uncovered"][0].startswith(
+        f"{OLD} is not on the disk in full: there is nothing to go back to"
+    )
+    assert not any("menu" in one for one in found["uncovered"])
