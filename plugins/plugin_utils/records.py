@@ -15,7 +15,7 @@ from typing import Any, TypedDict
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Finding, OnPanic
-from ansible_collections.fleetops.kernel.plugins.plugin_utils import findings, sitevars, verdict
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import findings, good, sitevars, target, verdict
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.readings import NodeFacts
 
@@ -28,6 +28,10 @@ KNOWN_BAD = "kernel-known-bad"
 # The folder on the controller that is read instead of a dead node.
 ROOT = "fleetops_root"
 CHOICES = tuple(sitevars.CHECKS)
+# By which the host's own variables say what kernel it is to run, and which groups are zones.
+WANTED = (*target.NAMES, good.POLICY)
+ZONE_GROUPS = "fleetops_zone_groups"
+ZONES = "zone[_-].+"
 
 
 class Outcome(TypedDict):
@@ -46,7 +50,9 @@ class LeftBehind(TypedDict):
 
 
 class Record(TypedDict):
-    """One host. ``unreachable`` and ``unreadable`` are reasons; with one of them there are no facts.
+    """One host. ``zones``: all that it is in; ``wanted``: its own variables that name a kernel, those that are set.
+
+    ``unreachable`` and ``unreadable`` are reasons; with one of them there are no facts.
 
     ``bad_variables`` is a reason as well, and stands in ``unreadable`` too: nothing is planned on such a host, and it
     counts like one that could not be read. Its facts were read all the same, and are judged as far as they can be.
@@ -54,6 +60,8 @@ class Record(TypedDict):
 
     host: str
     zone: str
+    zones: list[str]
+    wanted: dict[str, Any]
     facts: NodeFacts | None
     findings: list[Finding]
     on_panic: OnPanic
@@ -98,9 +106,13 @@ def record(host: str, variables: Mapping[str, Any], advisories: Sequence[Advisor
         if facts
         else unlooked(unreachable, unreadable)
     )
+    zones = zones_of(variables)
+    wanted = {name: plain(variables.get(name)) for name in WANTED}
     return {
         "host": host,
-        "zone": zone_of(variables),
+        "zone": zones[0] if zones else "",
+        "zones": zones,
+        "wanted": {name: value for name, value in wanted.items() if value not in (None, "", False)},
         "facts": facts,
         "findings": found,
         "on_panic": on_panic,
@@ -143,13 +155,22 @@ def unlooked(unreachable: str | None, unreadable: str | None) -> OnPanic:
     return {"outcome": "unknown", "because": because, "evidence": []}
 
 
-def zone_of(variables: Mapping[str, Any]) -> str:
-    """The zone of a host: ``fleetops_zone``, else its group like ``zone_a`` or ``zone-a``; '' when it has none."""
+def zones_of(variables: Mapping[str, Any]) -> list[str]:
+    """The zones of a host: ``fleetops_zone`` alone, else its groups that ``fleetops_zone_groups`` names.
+
+    Raises FleetopsError for a ``fleetops_zone_groups`` that is no regular expression.
+    """
     zone = variables.get("fleetops_zone")
     if zone:
-        return str(zone)
+        return [plain(str(zone))]
+    pattern = str(variables.get(ZONE_GROUPS) or ZONES)
     groups = sorted((str(name) for name in variables.get("group_names") or []), key=natural)
-    return next((name for name in groups if re.match(r"zone[_-].", name)), "")
+    try:
+        return [name for name in groups if re.fullmatch(pattern, name)]
+    except re.error as error:
+        raise FleetopsError(
+            f"{ZONE_GROUPS} is '{pattern}': expected a regular expression ({error})"
+        ) from error
 
 
 def natural(name: str) -> list[Any]:

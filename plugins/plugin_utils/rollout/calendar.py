@@ -88,14 +88,14 @@ def say(moment: float, time_zone: str) -> str:
     """A time as a person reads it: ``Tue 2026-11-24 22:00 CET``."""
     if math.isinf(moment):
         return "never"
-    return datetime.fromtimestamp(moment, zone_of(time_zone)).strftime("%a %Y-%m-%d %H:%M %Z")
+    return datetime.fromtimestamp(moment, time_zone_of(time_zone)).strftime("%a %Y-%m-%d %H:%M %Z")
 
 
 def spans(windows: Sequence[Any], time_zone: str, now: float) -> list[Span]:
     """When windows are open from about *now* on, for some more than a week. An end of infinity: it stays open."""
     if not windows:
         return [(-math.inf, math.inf)]
-    today = datetime.fromtimestamp(now, zone_of(time_zone)).date()
+    today = datetime.fromtimestamp(now, time_zone_of(time_zone)).date()
     return _spans(tuple(parse(window) for window in windows), time_zone, today)
 
 
@@ -124,7 +124,7 @@ def written(window: Window) -> dict[str, Any]:
 EXAMPLE = "{days: [mon, tue], from: '22:00', to: '05:00'}"
 
 
-def zone_of(name: str) -> tzinfo:
+def time_zone_of(name: str) -> tzinfo:
     """The time zone of that name. Raises FleetopsError when there is none."""
     if name == "UTC":
         return timezone.utc  # also where no time zones are installed
@@ -169,7 +169,7 @@ def _next(windows: Sequence[Any], time_zone: str, now: float) -> Span:
 
 @functools.lru_cache(maxsize=512)
 def _spans(windows: tuple[Window, ...], time_zone: str, today: date) -> list[Span]:
-    zone = zone_of(time_zone)
+    zone = time_zone_of(time_zone)
     found: list[Span] = []
     for number in range(-BEHIND, AHEAD + 1):
         day = today + timedelta(days=number)

@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple, TypedDict
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
-from ansible_collections.fleetops.kernel.plugins.plugin_utils.records import plain
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.records import ZONES, plain
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.rollout import calendar
 
 AUTO = "auto"
@@ -26,7 +26,7 @@ DEFAULTS: Mapping[str, Any] = {
     # number, so many kinds of them, the largest first; or names. 0: none.
     "fleetops_canaries": AUTO,
     # Which groups of the inventory are zones: a regular expression for their whole name.
-    "fleetops_zone_groups": "zone[_-].+",
+    "fleetops_zone_groups": ZONES,
     # How many nodes are under way at once in all; or a share of the planned ones.
     "fleetops_in_flight": 1,
     # The same for one zone, or a share of its nodes in this play. Nothing: no limit but the one above.
@@ -202,7 +202,7 @@ def _pattern(value: Any) -> str:
 
 
 def _time_zone(value: Any) -> str:
-    calendar.zone_of(value)
+    calendar.time_zone_of(value)
     return str(value)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import plan, records, report
 
 if TYPE_CHECKING:
@@ -115,7 +116,29 @@ def test_facts_of_an_older_look_do_not_count(incident: Facts, clean: Facts) -> N
     ],
 )
 def test_the_zone_is_a_variable_or_a_group(given: dict[str, Any], zone: str) -> None:
-    assert records.zone_of(given) == zone
+    assert records.zones_of(given)[:1] == [zone][: bool(zone)]
+    assert records.record("n1", given, [])["zone"] == zone
+
+
+def test_all_zones_of_a_host_are_told_and_the_pattern_is_the_site_s() -> None:
+    groups = ["zone_b", "zone_a", "rack-2", "rack-1"]
+    assert records.zones_of({"group_names": groups}) == ["zone_a", "zone_b"]
+    assert records.zones_of({"group_names": groups, "fleetops_zone_groups": "rack-[0-9]+"}) == [
+        "rack-1",
+        "rack-2",
+    ]
+    assert records.zones_of({"group_names": groups, "fleetops_zone": "north"}) == ["north"]
+    with pytest.raises(FleetopsError, match=r"fleetops_zone_groups is '\(': expected a regular expression"):
+        records.zones_of({"group_names": groups, "fleetops_zone_groups": "("})
+
+
+def test_the_kernel_that_a_host_s_own_variables_name() -> None:
+    given = {
+        "kernel_upgrade_release": "6.1.0-56-amd64",
+        "kernel_upgrade_package": "",
+        "kernel_upgrade_first_good": False,
+    }
+    assert records.record("n1", given, [])["wanted"] == {"kernel_upgrade_release": "6.1.0-56-amd64"}
 
 
 def test_hosts_come_in_natural_order(clean: Facts) -> None:

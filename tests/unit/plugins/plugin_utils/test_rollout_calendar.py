@@ -209,4 +209,4 @@ def test_a_window_that_cannot_be_meant(given_: Any, words: str) -> None:
 @pytest.mark.parametrize("name", ["Mars/Olympus", "", "../etc/passwd", 3])
 def test_a_time_zone_that_there_is_not(name: Any) -> None:
     with pytest.raises(FleetopsError, match="is no time zone here"):
-        calendar.zone_of(name)
+        calendar.time_zone_of(name)
