@@ -67,6 +67,11 @@ class Amount(NamedTuple):
     number: Fraction
     share: bool = False
 
+    @classmethod
+    def nodes(cls, number: int) -> Amount:
+        """That many."""
+        return cls(Fraction(number))
+
     def of(self, total: int, least: int = 1) -> int:
         """How many that is of *total*: a share is rounded down, to at least *least*."""
         return max(least, int(self.number * total / 100)) if self.share else int(self.number)
