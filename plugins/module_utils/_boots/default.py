@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _undo
+from ansible_collections.fleetops.kernel.plugins.module_utils._boots import environment
 from ansible_collections.fleetops.kernel.plugins.module_utils._boots.situation import (
     Plan,
     entry_of,
@@ -69,7 +70,6 @@ def in_environment(host: Host, params: Mapping[str, Any], plan: Plan) -> None:
             f"({then['because']}): set GRUB_DEFAULT=saved in /etc/default/grub, and run grub2-mkconfig"
         )
     name = platform.SAVED_ENTRY
-    back = ["unset", name] if old is None else ["set", f"{name}={old}"]
-    plan.restore.append({"do": "run", "argv": platform.edit_environment(host, *back)})
+    plan.restore.append(environment.put_back(host, platform, name, old, entry))
     plan.steps.append({"do": "run", "argv": platform.edit_environment(host, "set", f"{name}={entry}")})
     plan.after["default"] = then

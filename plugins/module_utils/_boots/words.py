@@ -12,6 +12,7 @@ import re
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _undo
+from ansible_collections.fleetops.kernel.plugins.module_utils._boots import environment
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import (
@@ -26,13 +27,6 @@ GRUB_DEFAULTS_MORE = "/etc/default/grub.d/*.cfg"
 KERNELOPTS = f"{blsoptions.KERNELOPTS} in GRUB's environment"
 # COMMAND_LINE_SIZE of x86 and arm64 (arch/*/include/uapi/asm/setup.h), with its final NUL: what is longer is cut.
 LONGEST = 2047
-# Puts a variable of the environment block back, unless it is neither as we left it ($3) nor as it was ($4).
-_PUT_BACK = """\
-now=$("$0" "$1" list | sed -n "s/^$2=//p") || exit
-case $now in
-"$3" | "$4") exec "$0" "$1" set "$2=$4" ;;
-*) echo "$2 in $1 was changed by somebody else since" >&2; exit 1 ;;
-esac"""
 
 
 class File(NamedTuple):
@@ -154,10 +148,7 @@ def restore(host: Host, platform: Any, change: Change) -> List[Dict[str, Any]]:
     """The steps that take a change back; what is never overwritten when somebody else changed it comes first."""
     steps: List[Dict[str, Any]] = []
     if change.kernelopts:
-        before, after = change.kernelopts
-        tool, path, *_rest = platform.edit_environment(host, "list")
-        argv = ["/bin/sh", "-c", _PUT_BACK, tool, path, blsoptions.KERNELOPTS, after, before]
-        steps.append({"do": "run", "argv": argv})
+        steps.append(environment.put_back(host, platform, blsoptions.KERNELOPTS, *change.kernelopts))
     steps += [_undo.restore_file(host, file.path, file.after) for file in change.written]
     return [*steps, *([{"do": "update_boot_config"}] if steps and change.generate else [])]
 

@@ -46,7 +46,7 @@ RELEASE = "/proc/sys/kernel/osrelease"
 GRUB_CFG, GRUB_CFG_EFI = "/boot/grub2/grub.cfg", "/etc/grub2-efi.cfg"
 GRUBENV = "/boot/grub2/grubenv"
 EDITENV = "grub2-editenv"
-SAVED_ENTRY = "saved_entry"
+SAVED_ENTRY, PREVIOUS_ENTRY = "saved_entry", "prev_saved_entry"
 # What boots from now on, and the kernels' words, are kept in GRUB's environment and in the entries: in no file of ours.
 DEFAULT_DROPIN = CMDLINE_DROPIN = ""
 # Whether a kernel that is installed makes itself the default.
@@ -239,8 +239,17 @@ def default_of(host: Host, entry: str) -> NextBoot:
 
 
 def saved_entry(host: Host) -> Optional[str]:
-    """The entry that GRUB's environment names, None when it names none."""
-    return _boot.saved(host, _grub(host)).get(SAVED_ENTRY)
+    """The entry that GRUB's environment names, None when it names none.
+
+    Raises FleetopsError where GRUB will put another one in its place.
+    """
+    values = _boot.saved(host, _grub(host))
+    if values.get(PREVIOUS_ENTRY):
+        raise FleetopsError(
+            f"Nothing was changed: the next boot puts '{values[PREVIOUS_ENTRY]}' in the place of {SAVED_ENTRY} "
+            f"({PREVIOUS_ENTRY} in '{GRUBENV}'): let that boot pass, or unset it"
+        )
+    return values.get(SAVED_ENTRY)
 
 
 def follows_updates(host: Host) -> Optional[str]:

@@ -463,6 +463,22 @@ def test_an_environment_that_does_not_take_the_default(machine: Machine) -> None
         play(machine, boots("default"))
 
 
+def test_a_default_that_grub_replaces_at_the_next_boot(machine: Machine) -> None:
+    machine.environment(f"prev_saved_entry={ID}-{OLD}")
+    with pytest.raises(FleetopsError, match=r"the next boot puts '0+-5\S+' in the place of saved_entry"):
+        play(machine, boots("default"))
+    assert machine.ran == []
+
+
+def test_a_default_that_somebody_changed_since_is_not_put_back(machine: Machine) -> None:
+    play(machine, boots("default"))
+    (undo,) = _undo.records(machine)
+    machine.environment(f"saved_entry={ID}-0-rescue")
+    with pytest.raises(FleetopsError, match=r"saved_entry in \S+ was changed by somebody else since"):
+        _restore.put_back(machine, undo)
+    assert f"saved_entry={ID}-0-rescue\n" in machine.read(redhat.GRUBENV)
+
+
 def test_the_guard_is_gone_before_the_default_changes(machine: Machine) -> None:
     play(machine, boots("once", guard=600))
     machine.environment("next_entry=")
