@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A door to `plugin_utils.target`."""
+"""A door to `plugin_utils.reservation`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.fleetops.kernel.plugins.plugin_utils import target
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import reservation
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.doors import as_filter
 
 
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"crashkernel_size": as_filter(target.crashkernel_size)}
+        return {"crashkernel_size": as_filter(reservation.crashkernel_size)}

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import apt
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kernel as rules
-from ansible_collections.fleetops.kernel.plugins.plugin_utils import readings, target, trial
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import coverage, readings, target, trial
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.trial import Problem, problem
 
@@ -219,11 +219,11 @@ def signature(case: _Case) -> Iterator[Problem]:
         yield problem(
             f"{case.new} is not signed ({why}), and whether Secure Boot is on is unknown ({because})", signed
         )
-    elif case.way == trial.KEXEC and case.kernel.get("lockdown") not in (None, "none"):
+    elif case.way == coverage.KEXEC and case.kernel.get("lockdown") not in (None, "none"):
         text = (
             f"The kernel is locked down ({case.kernel['lockdown']}), and kexec takes no unsigned one: {why}"
         )
-        yield problem(text, f"{signed}, or {trial.OPTION}: {trial.ONCE}")
+        yield problem(text, f"{signed}, or {trial.OPTION}: {coverage.ONCE}")
 
 
 def _unsigned(case: _Case) -> str:
@@ -265,10 +265,13 @@ def boot_space(case: _Case) -> Iterator[Problem]:
     need = round((sizes[like] + initrd) * GROWTH)
     if need <= space["free_bytes"]:
         return
+    again = (
+        f"{readings.mib(initrd)} for its initrd, which is written beside the old one when it is made again"
+    )
     text = (
         f"{space['path']} is too small for {case.new}: it has {readings.mib(space['free_bytes'])} free, and "
         f"{readings.mib(need)} are needed: {readings.mib(sizes[like])} for the files of {like} and "
-        f"{readings.mib(initrd)} for its initrd, which is written beside the old one when it is made again, times {GROWTH:g} for growth"
+        f"{again}, times {GROWTH:g} for growth"
     )
     yield problem(text, _room(case, sizes))
 
@@ -380,7 +383,7 @@ def boot_loader(case: _Case) -> Iterator[Problem]:
         yield trial.no_next_boot(case.kernel)
     else:
         # One for the target itself was left by a run that was cut short.
-        if entry["once"] and not (entry["release"] == case.new and case.way == trial.ONCE):
+        if entry["once"] and not (entry["release"] == case.new and case.way == coverage.ONCE):
             yield trial.pending(case.kernel)
         if entry["named_by"] == "position":
             text = (

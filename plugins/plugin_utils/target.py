@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a role is to aim at on this node: the kernel's package and release, the size of the reservation."""
+"""The kernel that a role is to aim at on this node: its release and its packages. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, TypedDict
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _platform
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
-from ansible_collections.fleetops.kernel.plugins.module_utils._rules import crashkernel
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kernel as rules
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import good, matching, readings, versions
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
@@ -485,13 +484,6 @@ def release_wanted(kernel: Mapping[str, Any], release: Any = "", package: Any = 
             f"Not the package of a kernel image: '{package}', expected one like '{platform.EXAMPLE}'"
         )
     return found
-
-
-def crashkernel_size(facts: Mapping[str, Any], size: str) -> str:
-    """The value to stand after ``crashkernel=``: *size* once checked, or the safe size for ``auto``."""
-    if size == "auto":
-        return crashkernel.safe_size(part(facts, "fleetops_kernel"), part(facts, "fleetops_kdump"))
-    return crashkernel.check(size)
 
 
 def part(facts: Mapping[str, Any], key: str) -> Any:

@@ -3,22 +3,31 @@
 """How a new kernel is tried before it becomes the default, and what brings the node back if it fails. Pure.
 
 Two ways: one boot through the boot loader (``once``), and a start by kexec (``kexec``). In both the default stays the
-kernel that runs, so that whatever resets the machine brings it back. What resets it for which failure was measured
-(lab.md 5 and 10); a means that was not proved covers nothing.
+kernel that runs, so that whatever resets the machine brings it back (see `coverage`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, TypedDict
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _platform
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import cmdline
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import order, readings
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.coverage import (
+    BY_HAND,
+    KEXEC,
+    ONCE,
+    Case,
+    cover,
+    direct,
+    named,
+    through_kexec,
+)
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.target import kernel_of
 
-AUTO, ONCE, KEXEC, DIRECT, NONE = "auto", "once", "kexec", "direct", "none"
+AUTO, DIRECT, NONE = "auto", "direct", "none"
 WAYS = (AUTO, ONCE, KEXEC, DIRECT)
 OPTION = "kernel_upgrade_trial"
 # Boot loaders whose default, and whose entry for one boot, can be set by the id of an entry.
@@ -31,9 +40,6 @@ READS = tuple(
     "watchdogs systemd_watchdog".split()
 )
 ENVIRONMENT = "/boot/grub/grubenv"
-# Does a watchdog that is locked on (nowayout) stay so through a kexec? The kernel stops it on the way, where its driver
-# asked for that: i6300esb keeps the lock in the device (measured), iTCO_wdt does not (lab.md 10). Others: not known.
-THROUGH_KEXEC = {"i6300ESB": True, "iTCO_wdt": False}
 # Seconds from the start of systemd, and so of the guard, to the first gate; those of a boot after the guard's reset.
 BEFORE_GATES, AFTER_GUARD = 120, 90
 
@@ -68,17 +74,6 @@ class Trial(TypedDict):
     reboot_command: str
     by_kexec: bool
     sentences: list[str]
-
-
-class _Case(NamedTuple):
-    """``panic``: what the line of the trial will say; 0: nothing. ``waits``: what the guard does not go with."""
-
-    kernel: Any
-    old: str
-    new: str
-    guard: int
-    panic: int
-    waits: Sequence[Problem] = ()
 
 
 def problem(text: str, remedy: str) -> Problem:
@@ -118,13 +113,13 @@ def kernel_trial(
         )
     own = _own_panic(kernel)
     waits = _waits(guard_seconds, gate_timeout, reboot_timeout)
-    case = _Case(kernel, old, new, guard_seconds, own or seconds, waits)
+    case = Case(kernel, old, new, guard_seconds, own or seconds)
     if new == old:
         return _same_release(case, target, way, packages, not own and seconds > 0)
-    chosen, because, refusals = _choose(case, way)
+    chosen, because, refusals = _choose(case, way, waits)
     if chosen == NONE:
         return _trial(NONE, because, default=old, refusals=refusals)
-    covered, uncovered = ([], _untried(case)) if chosen == DIRECT else _cover(case, chosen)
+    covered, uncovered = ([], _untried(case)) if chosen == DIRECT else cover(case, chosen)
     return _trial(
         chosen,
         because,
@@ -211,7 +206,7 @@ def _own_panic(kernel: Any) -> int:
 # --- the release that runs ---------------------------------------------------------------------------
 
 
-def _same_release(case: _Case, target: Mapping[str, Any], way: str, packages: Any, panic: bool) -> Trial:
+def _same_release(case: Case, target: Mapping[str, Any], way: str, packages: Any, panic: bool) -> Trial:
     """A newer upload takes the place of the running one on the disk: there is nothing left to come back on."""
     upload = _upload(case, target, packages)
     if not upload:
@@ -243,7 +238,7 @@ def _same_release(case: _Case, target: Mapping[str, Any], way: str, packages: An
     else:
         left = f"{gone}, and no other kernel that can boot is installed: there is nothing to go back to"
         by_hand = "only a rescue system helps"
-    return _trial(DIRECT, because, default=case.new, uncovered=[left, *_direct(case, by_hand)], panic=panic)
+    return _trial(DIRECT, because, default=case.new, uncovered=[left, *direct(case, by_hand)], panic=panic)
 
 
 def started_by_kexec(kernel: Any) -> bool:
@@ -256,7 +251,7 @@ def started_by_kexec(kernel: Any) -> bool:
     return not any(word.startswith("BOOT_IMAGE=") for word in kernel["cmdline"]["tokens"])
 
 
-def _upload(case: _Case, target: Mapping[str, Any], packages: Any) -> str:
+def _upload(case: Case, target: Mapping[str, Any], packages: Any) -> str:
     """The version that comes, or has come, in the place of the running one; '' for none."""
     known = packages.get("packages") if isinstance(packages, Mapping) else packages
     for one in known or []:
@@ -280,11 +275,11 @@ def _coming(target: Mapping[str, Any]) -> str:
 # --- which way ---------------------------------------------------------------------------------------
 
 
-def _choose(case: _Case, way: str) -> tuple[str, str, list[Problem]]:
+def _choose(case: Case, way: str, waits: Sequence[Problem]) -> tuple[str, str, list[Problem]]:
     """(way, because, refusals)"""
     if way == DIRECT:
         return DIRECT, f"{OPTION} is 'direct': {case.new} is the default from its first boot on, untried", []
-    both = _against_both(case)
+    both = [*waits, *_against_both(case)]
     against = {ONCE: both + _against_once(case), KEXEC: both + _against_kexec(case)}
     if way != AUTO:
         if against[way]:
@@ -293,7 +288,7 @@ def _choose(case: _Case, way: str) -> tuple[str, str, list[Problem]]:
     dog, _why = through_kexec(case.kernel)
     if dog and not against[KEXEC]:
         because = (
-            f"kexec: the hardware watchdog {_named(dog)} is locked on, and systemd keeps it ticking through a kexec: "
+            f"kexec: the hardware watchdog {named(dog)} is locked on, and systemd keeps it ticking through a kexec: "
             "even a hang before systemd starts ends in a reset, which a boot through the boot loader does not cover"
         )
         return KEXEC, because, []
@@ -307,9 +302,9 @@ def _choose(case: _Case, way: str) -> tuple[str, str, list[Problem]]:
     return NONE, "neither way of a trial is possible here", seen
 
 
-def _against_both(case: _Case) -> list[Problem]:
+def _against_both(case: Case) -> list[Problem]:
     """A trial of either kind comes back on the running kernel: it must be the default, and able to boot."""
-    kernel, found = case.kernel, list(case.waits)
+    kernel, found = case.kernel, []
     loader = kernel["boot_loader"]
     if loader is None:
         why = readings.why(kernel, "boot_loader")
@@ -339,7 +334,7 @@ def _against_both(case: _Case) -> list[Problem]:
     return found
 
 
-def _again(case: _Case) -> str:
+def _again(case: Case) -> str:
     """How the running kernel comes back to the disk. Not by the role: what took it away may do so again."""
     disk = readings.installed(case.kernel, case.old)
     platform = _platform.select(case.kernel["distro"])
@@ -349,7 +344,7 @@ def _again(case: _Case) -> str:
     return f"install it again before anything else is changed: apt-get install --reinstall {' '.join(names)}"
 
 
-def _against_once(case: _Case) -> list[Problem]:
+def _against_once(case: Case) -> list[Problem]:
     kernel, found = case.kernel, []
     environment = kernel["boot_environment"]
     by_kexec = f"{OPTION}: kexec, or {NO_TRIAL}"
@@ -365,7 +360,7 @@ def _against_once(case: _Case) -> list[Problem]:
     return found
 
 
-def _against_kexec(case: _Case) -> list[Problem]:
+def _against_kexec(case: Case) -> list[Problem]:
     kernel, found = case.kernel, []
     name = "kernel.kexec_load_disabled"
     entry = kernel["next_boot"]
@@ -418,174 +413,10 @@ def load_kexec(kernel: Any) -> Problem:
     return problem(text, "set LOAD_KEXEC=false in /etc/default/kexec")
 
 
-# --- watchdogs ---------------------------------------------------------------------------------------
-
-
-def _named(dog: Any) -> str:
-    return f"{dog['name']} ({dog['identity'] or 'identity unknown'})"
-
-
-def _armed(seconds: float | None) -> bool:
-    """systemd's setting: null arms it as well, with the device's own time-out."""
-    return seconds is None or seconds > 0
-
-
-def ticking(kernel: Any) -> tuple[Any, str]:
-    """(the hardware watchdog that systemd keeps ticking, or None; why none is)"""
-    dogs, systemd = kernel["watchdogs"], kernel["systemd_watchdog"]
-    if dogs is None:
-        return None, f"whether there is a watchdog is unknown ({readings.why(kernel, 'watchdogs')})"
-    if not dogs:
-        return None, "this machine has no watchdog"
-    wanted = (systemd["device"] if systemd else "").rpartition("/")[2]
-    wanted = "watchdog0" if wanted in ("", "watchdog") else wanted
-    # A device by another name may be any of them: one that is armed, somebody keeps ticking.
-    mine = [dog for dog in dogs if dog["name"] == wanted] or dogs
-    hard = [dog for dog in mine if dog["hardware"]]
-    if not hard:
-        return None, f"{', '.join(map(_named, mine))} is no hardware: it dies with its kernel"
-    if systemd is None:
-        return (
-            None,
-            f"whether systemd keeps a watchdog ticking is unknown ({readings.why(kernel, 'systemd_watchdog')})",
-        )
-    if not _armed(systemd["runtime"]):
-        return None, f"systemd does not keep {_named(hard[0])} ticking (RuntimeWatchdogSec is 0)"
-    armed = next((dog for dog in hard if dog["active"]), None)
-    if armed:
-        return armed, ""
-    why = readings.why(kernel, f"watchdogs.{hard[0]['name']}.active")
-    off = f"whether it is armed is unknown ({why})" if hard[0]["active"] is None else "it is not armed"
-    return None, f"RuntimeWatchdogSec is set, but of {_named(hard[0])} {off}"
-
-
-def through_kexec(kernel: Any) -> tuple[Any, str]:
-    """(the watchdog that stays armed from one kernel into the next, or None; why none does)"""
-    dog, why = ticking(kernel)
-    if dog is None:
-        return None, why
-    if not _armed(kernel["systemd_watchdog"]["kexec"]):
-        return None, f"systemd stops {_named(dog)} before a kexec (KExecWatchdogSec is 0)"
-    if dog.get("nowayout") is not True:
-        told = "unknown" if dog.get("nowayout") is None else "off"
-        return None, f"the kernel stops {_named(dog)} on the way into a kexec (nowayout is {told})"
-    words = kernel["cmdline"]["tokens"] if kernel["cmdline"] else []
-    if cmdline.last(words, "watchdog.stop_on_reboot") == "0":
-        return dog, ""
-    keeps = next((keeps for name, keeps in THROUGH_KEXEC.items() if dog["identity"].startswith(name)), None)
-    if keeps:
-        return dog, ""
-    stops = (
-        "the kernel stops it"
-        if keeps is False
-        else "whether the kernel stops it was not measured with this driver"
-    )
-    return (
-        None,
-        f"{_named(dog)} is locked on, but on the way into a kexec {stops} (watchdog.stop_on_reboot=0 keeps it)",
-    )
-
-
-# --- what comes back by itself -----------------------------------------------------------------------
-
-PANIC = "a panic of the kernel, in the initrd or of PID 1, and a broken initrd"
-GATE = "a gate that does not pass"
-NETWORK = "a dead network, or a controller that is gone"
-UNIT = "a unit that hangs while the system starts"
-LATER = "a hang of the kernel or of PID 1, once systemd has armed the watchdog"
-EARLY = "a hang before systemd arms a watchdog"
-BY_HAND = "another kernel has to be chosen in the boot loader's menu, at the console"
-COMMITTED = (
-    "the ordinary boot after the commit: the first boot through the boot loader comes after the commit: what fails in "
-    "it, such as an initrd that the loader cannot read, nothing covers"
-)
-OUTSIDE = "only a power cycle from outside (BMC, hypervisor) helps"
-
-
-def _cover(case: _Case, way: str) -> tuple[list[str], list[str]]:
-    """(covered, uncovered), a sentence for each failure."""
-    old = case.old
-    covered, uncovered = [], []
-    if case.panic:
-        when = f"{case.panic} s after" if case.panic > 0 else "right after"
-        covered.append(
-            f"{PANIC}: panic={case.panic} on the command line resets the machine {when}, into {old}"
-        )
-    else:
-        uncovered.append(
-            f"{PANIC}: without panic= on the command line the machine stands still (kernel_upgrade_panic)"
-        )
-    covered.append(f"{GATE}: the role orders one reboot, and {old} is still the default")
-    if case.guard:
-        covered.append(
-            f"{NETWORK}: unless the kernel is confirmed, the guard reboots the node {case.guard} s after systemd "
-            f"started, into {old}"
-        )
-        covered.append(f"{UNIT}: the same guard, which waits for no other unit")
-    else:
-        uncovered.append(f"{NETWORK}: there is no guard (kernel_upgrade_guard is 0); {OUTSIDE}")
-        uncovered.append(f"{UNIT}: there is no guard (kernel_upgrade_guard is 0); {OUTSIDE}")
-    dog, why = ticking(case.kernel)
-    if dog:
-        covered.append(f"{LATER}: {_named(dog)} resets the machine{_after(dog)}, into {old}")
-    else:
-        uncovered.append(f"a hang of the kernel or of PID 1: {why}; {OUTSIDE}")
-    through, why = through_kexec(case.kernel)
-    if way == KEXEC and through:
-        covered.append(
-            f"{EARLY}: {_named(through)} is locked on, and resets the machine{_after(through)}, into {old}"
-        )
-    elif way == KEXEC:
-        uncovered.append(f"{EARLY}: {why}; {OUTSIDE}")
-    else:
-        uncovered.append(
-            f"{EARLY}: the reset before a boot through the boot loader disarms every watchdog; {OUTSIDE}"
-        )
-    return covered, uncovered + _limits(case, way)
-
-
-def _after(dog: Any) -> str:
-    return f" after {dog['timeout']} s" if dog["timeout"] is not None else ""
-
-
-def _limits(case: _Case, way: str) -> list[str]:
-    """What else a person has to know before the trial."""
-    found = []
-    words = case.kernel["cmdline"]["tokens"] if case.kernel["cmdline"] else []
-    root = cmdline.last(words, "root") or ""
-    if way == ONCE and root.startswith("PARTUUID=") and cmdline.panic_timeout(words) == -1:
-        # GRUB_FORCE_PARTUUID (Ubuntu's cloud images, grub 10_linux): the first try has no initrd, the second has one.
-        found.append(
-            f"a kernel that needs its initrd: this image boots without one first (root={root}, panic=-1), and the "
-            f"second try is {case.old} already: the trial fails though {case.new} could boot"
-        )
-    if way == KEXEC:
-        found.append(COMMITTED)
-    upload = order.newer_upload(case.kernel)
-    if upload and upload["package"] and case.kernel["package"]:
-        found.append(
-            f"the way back itself is untried: {case.old} is on the disk in version {upload['package']['version']}, "
-            f"and runs in version {case.kernel['package']['version']}"
-        )
-    return found
-
-
-def _untried(case: _Case) -> list[str]:
+def _untried(case: Case) -> list[str]:
     """A default from its first boot on; perhaps there is not even another kernel to choose."""
     disk = readings.installed(case.kernel, case.old)
     if case.kernel["installed"] is None or (disk and disk["bootable"] is not False):
-        return _direct(case, BY_HAND)
+        return direct(case, BY_HAND)
     gone = f"{case.old} is not on the disk in full: there is nothing to go back to ({_again(case)})"
-    return [gone, *_direct(case, "only a rescue system helps")]
-
-
-def _direct(case: _Case, by_hand: str) -> list[str]:
-    """Nothing comes back by itself."""
-    panics = f"the machine resets into {case.new} again" if case.panic else "the machine stands still"
-    return [
-        f"{PANIC}: {panics}; {by_hand}",
-        f"{GATE}: {case.new} is the default already; {by_hand}",
-        f"{NETWORK}: nothing goes back by itself; {by_hand}",
-        f"{UNIT}: nothing goes back by itself; {by_hand}",
-        f"a hang of the kernel or of PID 1, early or late: any reset comes to {case.new} again; {by_hand}",
-    ]
+    return [gone, *direct(case, "only a rescue system helps")]

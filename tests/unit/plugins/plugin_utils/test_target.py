@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
-from ansible_collections.fleetops.kernel.plugins.plugin_utils import advisories, target
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import advisories, reservation, target
 
 OLD, NEW = "6.1.0-47-cloud-amd64", "6.1.0-56-cloud-amd64"
 
@@ -206,7 +206,7 @@ def test_a_node_that_was_not_read_has_no_target() -> None:
 
 def test_a_malformed_size_is_refused_by_value() -> None:
     with pytest.raises(FleetopsError, match="12Q"):
-        target.crashkernel_size({}, "12Q")
+        reservation.crashkernel_size({}, "12Q")
 
 
 # --- from the archive --------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
-from ansible_collections.fleetops.kernel.plugins.plugin_utils import target, trial
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import coverage, target, trial
 
 Facts = dict[str, Any]
 OLD, NEW = "6.1.0-47-cloud-amd64", "6.1.0-56-cloud-amd64"
@@ -122,11 +122,11 @@ def test_a_locked_watchdog_makes_kexec_the_better_way(node: Facts) -> None:
     found = tried(watched(node))
     assert found["way"] == "kexec"
     assert f"watchdog0 ({ESB}) is locked on" in found["because"]
-    assert "30 s" in said(found["covered"], trial.EARLY)
+    assert "30 s" in said(found["covered"], coverage.EARLY)
     # The reset before a boot through the boot loader disarms it.
     asked = tried(node, way="once")
     assert asked["way"] == "once"
-    assert "disarms every watchdog" in said(asked["uncovered"], trial.EARLY)
+    assert "disarms every watchdog" in said(asked["uncovered"], coverage.EARLY)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_watchdog_that_does_not_last_through_a_kexec_promises_nothing(
     node: Facts, options: dict[str, Any], why: str
 ) -> None:
     assert tried(watched(node, **options))["way"] == "once"
-    assert why in said(tried(node, way="kexec")["uncovered"], trial.EARLY)
+    assert why in said(tried(node, way="kexec")["uncovered"], coverage.EARLY)
 
 
 @pytest.mark.parametrize(
@@ -166,8 +166,8 @@ def test_a_watchdog_that_does_not_last_through_a_kexec_promises_nothing(
 def test_a_watchdog_that_does_is_used(node: Facts, options: dict[str, Any]) -> None:
     found = tried(watched(node, **options))
     assert found["way"] == "kexec"
-    assert said(found["covered"], trial.EARLY)
-    assert said(found["covered"], trial.LATER)
+    assert said(found["covered"], coverage.EARLY)
+    assert said(found["covered"], coverage.LATER)
 
 
 def test_the_watchdog_that_systemd_takes_counts_and_no_other(node: Facts) -> None:
@@ -296,21 +296,21 @@ def test_a_panic_comes_back_by_the_word_on_the_command_line(
 ) -> None:
     node["fleetops_kernel"]["cmdline"]["tokens"] += [word] if word else []
     found = tried(node, panic=asked)
-    assert says in said(found["covered"], trial.PANIC)
+    assert says in said(found["covered"], coverage.PANIC)
     assert found["panic"] is adds
 
 
 def test_without_a_word_a_panic_stands_still_and_without_a_guard_nobody_goes_back(node: Facts) -> None:
     found = tried(node, panic=0, guard=0)
-    assert "kernel_upgrade_panic" in said(found["uncovered"], trial.PANIC)
-    assert "kernel_upgrade_guard is 0" in said(found["uncovered"], trial.NETWORK)
-    assert "kernel_upgrade_guard is 0" in said(found["uncovered"], trial.UNIT)
+    assert "kernel_upgrade_panic" in said(found["uncovered"], coverage.PANIC)
+    assert "kernel_upgrade_guard is 0" in said(found["uncovered"], coverage.NETWORK)
+    assert "kernel_upgrade_guard is 0" in said(found["uncovered"], coverage.UNIT)
     assert found["panic"] is False
 
 
 def test_the_guard_says_its_seconds(node: Facts) -> None:
-    assert "600 s" in said(tried(node)["covered"], trial.NETWORK)
-    assert f"into {OLD}" in said(tried(node, guard=90)["covered"], trial.NETWORK)
+    assert "600 s" in said(tried(node)["covered"], coverage.NETWORK)
+    assert f"into {OLD}" in said(tried(node, guard=90)["covered"], coverage.NETWORK)
 
 
 def test_an_image_that_boots_without_its_initrd_first_is_known(node: Facts) -> None:
