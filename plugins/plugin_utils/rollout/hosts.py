@@ -40,7 +40,8 @@ def hosts_of(
     """*records* as `make` wants them. *controller*: its boot_id; *unhealthy*: why, of hosts that serve nobody."""
     found: dict[str, Host] = {}
     for host, record in records.items():
-        kernel: Mapping[str, Any] = (record["facts"] or {}).get("kernel") or {}
+        facts = record["facts"]
+        kernel: Mapping[str, Any] = (facts["kernel"] if facts else None) or {}
         blind = None if record["bad_variables"] else record["unreadable"]
         found[host] = {
             "zones": record["zones"],
