@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ansible_collections.fleetops.kernel.plugins.module_utils._rules import apt
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import apt, dpkg
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kernel as rules
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import coverage, readings, target, trial
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
@@ -336,21 +336,17 @@ def vendors(case: _Case) -> Iterator[Problem]:
     # What is to be installed, the package manager itself finds or misses.
     there = [*(case.disk["prebuilt"] if case.disk else []), *_coming(case)]
     for vendor in case.runs["prebuilt"]:
-        if vendor not in there and (case.whole or not _built_in(case, vendor)):
+        if vendor not in there and (case.whole or not dpkg.brings_vendor(case.new, vendor)):
             text = f"No package brings the modules of {vendor} to {case.new}, as one does to {case.old}, which runs"
-            yield problem(text, f"install linux-modules-{vendor}-{case.new}, or choose a target that has it")
+            yield problem(
+                text, f"install {dpkg.vendor_package(vendor, case.new)}, or choose a target that has it"
+            )
 
 
 def _coming(case: _Case) -> Iterator[str]:
-    pattern = re.compile(rf"linux-(?:main-)?modules-(?P<vendor>\S+)-{re.escape(case.new)}\Z")
-    for found in map(pattern.match, case.todo):
-        if found:
-            yield found.group("vendor")
-
-
-def _built_in(case: _Case, vendor: str) -> bool:
-    """Ubuntu's image depends on the modules of ZFS, from 7.0 on."""
-    return vendor == "zfs" and _major(case.new) >= WITHOUT_EXTRA
+    for found in map(dpkg.vendor_named, case.todo):
+        if found and found[1] == case.new:
+            yield found[0]
 
 
 def modules(case: _Case) -> Iterator[Problem]:

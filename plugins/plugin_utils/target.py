@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypedDict
 
 from ansible_collections.fleetops.kernel.plugins.module_utils import _platform
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
+from ansible_collections.fleetops.kernel.plugins.module_utils._rules import dpkg
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kernel as rules
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import good, matching, readings, versions
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.matching import Advisory
@@ -28,8 +29,6 @@ MOST_NAMES = 5
 _UBUNTU_META = re.compile(r"(\d+\.\d+\.\d+)\.(\d+)\.\d+(?:~\S+)?\Z")
 # No distribution builds one release so often.
 _LAST_UPLOAD = 999999
-# From here on, Ubuntu's image brings the modules of ZFS itself.
-_WITH_ZFS = 7
 
 
 class Target(TypedDict):
@@ -125,7 +124,7 @@ def _target(
     version = disk["version"] if disk and whole else offered
     if found and whole:
         there = [*platform.to_install(release, _beside(kernel, release))]
-        there += [_vendor_package(one, release) for one in found.get("prebuilt") or []]
+        there += [dpkg.vendor_package(one, release) for one in found.get("prebuilt") or []]
         if disk and offered and _is_newer(kernel, offered, disk["version"]):
             because = [
                 *because,
@@ -162,12 +161,11 @@ def _vendors(kernel: Mapping[str, Any], platform: ModuleType, release: str) -> l
     runs = readings.installed(kernel, kernel.get("release"))
     if platform.FAMILY != "debian" or runs is None or release == kernel.get("release"):
         return []
-    brought = "zfs" if int((re.match(r"\d{1,9}", release) or ["0"])[0]) >= _WITH_ZFS else ""
-    return [_vendor_package(one, release) for one in runs.get("prebuilt") or [] if one != brought]
-
-
-def _vendor_package(vendor: str, release: str) -> str:
-    return f"linux-modules-{vendor}-{release}"
+    return [
+        dpkg.vendor_package(one, release)
+        for one in runs.get("prebuilt") or []
+        if not dpkg.brings_vendor(release, one)
+    ]
 
 
 # --- meta packages -----------------------------------------------------------------------------------

@@ -70,13 +70,9 @@ _FIELDS = r"${Package}\t${Version}\t${db:Status-Abbrev}\t${source:Package}\t${so
 _DEFAULT_APPEND = re.compile(
     r"^\s*KDUMP_CMDLINE_APPEND=\$\{KDUMP_CMDLINE_APPEND:=\"([^\"$`]*)\"\}", re.MULTILINE
 )
-# Modules of a vendor for one release (Ubuntu): linux-modules-nvidia-535-server-R, linux-main-modules-zfs-R.
-_VENDOR = re.compile(rf"linux-(?:main-)?modules-(?P<vendor>[a-z]\S*?)-(?P<release>{dpkg.RELEASE})\Z")
 # The other half of a kernel's modules (Ubuntu), and the major version that has them all in one package.
 _EXTRA, _WITHOUT_EXTRA = "linux-modules-extra", 7
 _BESIDE = (_EXTRA, "linux-headers")
-# Parts of the kernel itself.
-_OWN_MODULES = frozenset({"extra", "unsigned"})
 _OF_A_KERNEL = re.compile(
     r"linux-(image|modules|main-modules|headers)-|(kdump-tools|kexec-tools|makedumpfile)\Z"
 )
@@ -233,9 +229,10 @@ def prebuilt(packages: Sequence[Package]) -> Dict[str, List[str]]:
     """The modules of vendors that packages bring, by the release that they are for: ``nvidia-535``, ``zfs``."""
     found: Dict[str, List[str]] = {}
     for package in packages:
-        match = _VENDOR.match(package["name"])
-        if match and match.group("vendor") not in _OWN_MODULES and package["status"][1:2] == "i":
-            found.setdefault(match.group("release"), []).append(match.group("vendor"))
+        named = dpkg.vendor_named(package["name"])
+        if named and package["status"][1:2] == "i":
+            vendor, release = named
+            found.setdefault(release, []).append(vendor)
     return {release: sorted(vendors) for release, vendors in found.items()}
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, List, Mapping, Optional, Sequence, Set
+from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Package
@@ -30,6 +30,12 @@ RELEASE = r"\d+\.\d+\.\d+[-+]\S+?"
 _OF_A_RELEASE = re.compile(rf"linux-\S+-{RELEASE}\Z")
 # Packages of debug symbols, -dbg and -dbgsym, bring no kernel.
 _IMAGE = re.compile(r"linux-image-(?:unsigned-)?(?P<release>\d\S*?)(?:-unsigned)?(?<!-dbg)(?<!-dbgsym)\Z")
+# Modules of a vendor for one release (Ubuntu): linux-modules-nvidia-535-server-R, linux-main-modules-zfs-R.
+_VENDOR = re.compile(rf"linux-(?:main-)?modules-(?P<vendor>[a-z]\S*?)-(?P<release>{RELEASE})\Z")
+# Parts of the kernel itself.
+_OWN_MODULES = frozenset({"extra", "unsigned"})
+# From here on, Ubuntu's image brings the modules of ZFS itself.
+_WITH_ZFS = 7
 _DEBUG = re.compile(r"-dbg(?:sym)?\Z")
 
 
@@ -110,6 +116,25 @@ def release_named(name: str) -> Optional[str]:
     """The release that a package of a kernel image is named after; None for a meta package and for all others."""
     found = _IMAGE.match(name)
     return found.group("release") if found else None
+
+
+def vendor_named(name: str) -> Optional[Tuple[str, str]]:
+    """(vendor, release) of a package with a vendor's modules for one kernel: ``nvidia-535``; None for all others."""
+    found = _VENDOR.match(name)
+    if not found or found.group("vendor") in _OWN_MODULES:
+        return None
+    return found.group("vendor"), found.group("release")
+
+
+def vendor_package(vendor: str, release: str) -> str:
+    """The package with the modules of a vendor for a kernel."""
+    return f"linux-modules-{vendor}-{release}"
+
+
+def brings_vendor(release: str, vendor: str) -> bool:
+    """Does the image of a kernel depend on the modules of this vendor itself?"""
+    major = int((re.match(r"\d{1,9}", release) or ["0"])[0])
+    return vendor == "zfs" and major >= _WITH_ZFS
 
 
 def leads_to_an_image(name: str, needs: Mapping[str, Sequence[str]]) -> bool:
