@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.urls import open_url
@@ -70,14 +71,12 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, **error.as_result()}
         now = time.monotonic()
         outcome = wait.outcome(now)
-        result.update(
-            changed=False,
-            gates=outcome,
-            passed=not wait.closed,
-            answers=wait.answers,
-            looks=wait.looks,
-            seconds=round(now - wait.begun, 1),
-        )
+        result["changed"] = False
+        result["gates"] = outcome
+        result["passed"] = not wait.closed
+        result["answers"] = wait.answers
+        result["looks"] = wait.looks
+        result["seconds"] = round(now - wait.begun, 1)
         why = waiting.failures(outcome)
         if why:
             result["msg"] = f"{self._vars.get('inventory_hostname', 'the node')}: {why}"
@@ -240,7 +239,10 @@ def _at_most(seconds: float, taken: Any) -> Iterator[None]:
 
 def _ask(options: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The answers of Prometheus, as they are."""
-    return [_get(address, options) for _query, address in prometheus_quiet.queries(**options)]
+    place = str(options["url"]).rstrip("/") + "/api/v1/query?"
+    return [
+        _get(place + urlencode({"query": query}), options) for query in prometheus_quiet.queries(**options)
+    ]
 
 
 def _get(address: str, options: Mapping[str, Any]) -> dict[str, Any]:

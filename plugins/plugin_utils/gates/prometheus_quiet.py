@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Evidence, Gate
@@ -46,7 +45,7 @@ def judge(
     if not isinstance(answers, list) or len(answers) != len(asked):
         return gate(NAME, None, f"cannot tell: {url} was not asked")
     firing: list[Any] = []
-    for number, ((query, _address), answer) in enumerate(zip(asked, answers, strict=True)):
+    for number, (query, answer) in enumerate(zip(asked, answers, strict=True)):
         found, why = _series(answer)
         if found is None:
             return gate(NAME, None, f"cannot tell: {url}: {why}", [{"source": url, "text": query}])
@@ -62,7 +61,7 @@ def judge(
         ]
         more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
         return gate(NAME, False, f"{url}: firing: {', '.join(names[:MOST])}{more}", evidence)
-    return gate(NAME, True, f"{url}: no alert fires that matches", [{"source": url, "text": asked[0][0]}])
+    return gate(NAME, True, f"{url}: no alert fires that matches", [{"source": url, "text": asked[0]}])
 
 
 def queries(
@@ -72,8 +71,8 @@ def queries(
     proof: str | None = None,
     seconds: float = 10,
     **_request: Any,
-) -> list[tuple[str, str]]:
-    """(query, address) of what is to be asked; the alerts first. Raises FleetopsError for what cannot be asked."""
+) -> list[str]:
+    """What is to be asked; the alerts first. Raises FleetopsError for what cannot be asked."""
     if not re.match(r"https?://[^\s/]+", url or ""):
         raise FleetopsError(
             f"{NAME}: url is '{url}', expected one such as https://prometheus.example.org:9090"
@@ -92,7 +91,7 @@ def queries(
         proof = "up{" + ",".join(node) + "} == 1" if node else ""
     if proof:
         asked.append(proof)
-    return [(query, f"{url.rstrip('/')}/api/v1/query?{urlencode({'query': query})}") for query in asked]
+    return asked
 
 
 def _quoted(text: str) -> str:

@@ -8,7 +8,7 @@ Time is seconds of a clock that never goes back; whoever looks brings it along.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
@@ -175,9 +175,10 @@ class Waiting:
         if not self.closed or (self._spoken is not None and now - self._spoken < SPEAK_EVERY):
             return []
         self._spoken = now
+        limit = max(one.timeout for one in self.closed)
         return [
-            f"{one.name}, {now - self.begun:.0f} of {one.timeout:.0f} s: {_why(one, now)}"
-            for one in self.closed
+            f"{', '.join(names)}, {now - self.begun:.0f} of {limit:.0f} s: {why}"
+            for why, names in _by_reason((one.name, _why(one, now)) for one in self.closed).items()
         ]
 
     def outcome(self, now: float) -> list[dict[str, Any]]:
@@ -196,11 +197,20 @@ class Waiting:
 
 def failures(outcome: Sequence[Mapping[str, Any]]) -> str:
     """Each closed gate with its reason; empty when all are open."""
+    closed = [one for one in outcome if one["passed"] is not True]
     return "; ".join(
-        f"{one['name']} is closed after {one['seconds']:.0f} s: {one['reason']}"
-        for one in outcome
-        if one["passed"] is not True
+        f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} closed after "
+        f"{max(one['seconds'] for one in closed if one['name'] in names):.0f} s: {why}"
+        for why, names in _by_reason((one["name"], one["reason"]) for one in closed).items()
     )
+
+
+def _by_reason(found: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Names by their reason: a node that is away closes all for the same one."""
+    reasons: dict[str, list[str]] = {}
+    for name, why in found:
+        reasons.setdefault(why, []).append(name)
+    return reasons
 
 
 def _why(one: Awaited, now: float) -> str:
