@@ -276,7 +276,7 @@ def of_change(
     """What a change of packages comes to, for the state that is asked for."""
     moved = [package for package in change["packages"] if package["action"] != "none"]
     unknown = [package["name"] for package in moved if package["version"] is None]
-    stopped = platform.CHANGES.stopped_timers(host)
+    stopped = platform.OTHERS.stopped_timers(host)
     unheld: List[str] = []
     parts = [diff.part(PACKAGES, lines(change["before"]), lines(change["after"]))]
     if params["state"] == "downloaded":
@@ -357,7 +357,7 @@ def to_protect(host: Host, platform: Any, params: Mapping[str, Any], names: List
     wanted = list(dict.fromkeys(wanted))
     changes, marks = platform.CHANGES, platform.MARKS
     unknown: List[Problem] = []
-    problems, before = apt.locked(changes.holders(host)), marks.protected(host)
+    problems, before = apt.locked(platform.OTHERS.holders(host)), marks.protected(host)
     if params["state"] == "protected":
         there = changes.installed(host, wanted)
         unknown = [apt.not_installed(name) for name in names if name not in there]
@@ -407,15 +407,15 @@ def waits(problems: List[Problem], params: Mapping[str, Any]) -> List[str]:
 def apply(host: Host, params: Mapping[str, Any], result: Result) -> Dict[str, Any]:
     """Wait for others, look again, and do what is to be done."""
     (step,) = result.plan
-    changes = step["platform"].CHANGES
+    others = step["platform"].OTHERS
     if params["state"] in MARKED:
-        changes.wait_for_locks(host, params["lock_timeout"])
+        others.wait_for_locks(host, params["lock_timeout"])
         return mark(host, params, run(host, params), result)
     if params["state"] == "downloaded":
-        changes.wait_for_locks(host, params["lock_timeout"])
+        others.wait_for_locks(host, params["lock_timeout"])
         return download(host, params, run(host, params), result)
-    with changes.without_timers(host):
-        changes.wait_for_locks(host, params["lock_timeout"])
+    with others.without_timers(host):
+        others.wait_for_locks(host, params["lock_timeout"])
         if params["state"] == "absent":
             return remove(host, params, run(host, params), result)
         return install(host, params, run(host, params), result)

@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-import time
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError, Missing
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
+from ansible_collections.fleetops.kernel.plugins.module_utils._platform import _aptothers
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import apt
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kernel as kernel_rules
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
@@ -24,14 +23,8 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._types import (
 
 RELEASE = "/proc/sys/kernel/osrelease"
 IMAGE = "linux-image-"
-LISTS = ("/var/lib/apt/lists/lock",)
-LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", *LISTS, "/var/cache/apt/archives/lock")
 UPDATES = "/var/lib/dpkg/updates"
 ARCHIVES, SYSTEM = "/var/cache/apt/archives", "/usr"
-# What begins by itself to install or to download.
-TIMERS = ("apt-daily.timer", "apt-daily-upgrade.timer")
-# Which of them we have stopped: a run that was killed leaves this to the next one, and a boot starts them anyway.
-STOPPED = "/run/fleetops/stopped-timers"
 # Holds that an installation takes for itself and gives back: one that was killed leaves them here, over boots too.
 TAKEN = "/var/lib/fleetops/released-holds"
 # Nobody is asked, no service is restarted in the middle of it, no file that the site has changed is replaced.
@@ -99,7 +92,7 @@ def to_install(
     problems += _space(
         host, sum(fetched.values()), sum(sizes.get((name, new), 0) for name, _old, new in found.install)
     )
-    problems += apt.locked(holders(host))
+    problems += apt.locked(_aptothers.holders(host))
     after = {name: new for name, _old, new in found.install}
     before = {name: old for name, old, _new in found.install if old}
     packages: List[ChangedPackage] = [
@@ -179,7 +172,7 @@ def to_remove(host: Host, names: Sequence[str]) -> PackageChange:
     problems += apt.broken(unfinished, _interrupted(host))
     held = [name for name in removed if _is_held(states, name)]
     problems += apt.held(held, names)
-    problems += apt.locked(holders(host))
+    problems += apt.locked(_aptothers.holders(host))
     before = {name: states[name][1] for name in removed if name in states}
     sizes = _sizes(host, [(name, None, version) for name, version in before.items()])
     packages: List[ChangedPackage] = [
@@ -215,7 +208,7 @@ def which_are_held(host: Host, names: Sequence[str]) -> Tuple[List[str], List[Pr
         for name in names
         if name not in known
     ]
-    return [name for name in names if _is_held(states, name)], problems + apt.locked(holders(host))
+    return [name for name in names if _is_held(states, name)], problems + apt.locked(_aptothers.holders(host))
 
 
 def available(host: Host) -> List[AvailableKernel]:
@@ -257,8 +250,8 @@ def update_lists(host: Host, timeout: int) -> None:
     """Ask the sources what they have."""
     host.patience = max(host.patience, PATIENCE)
     # Of all locks, this takes only one, and does not wait for it by itself.
-    wait_for_locks(host, timeout, LISTS)
-    in_the_way = apt.locked(holders(host, LISTS))
+    _aptothers.wait_for_locks(host, timeout, _aptothers.LISTS)
+    in_the_way = apt.locked(_aptothers.holders(host, _aptothers.LISTS))
     if in_the_way:
         raise FleetopsError(
             "The package lists were not refreshed: "
@@ -357,93 +350,6 @@ def mark(host: Host, names: Sequence[str], how: str) -> None:
     """``manual``: never to be removed unasked. ``auto``: once nothing needs them."""
     if names:
         host.run(["apt-mark", how, *names])
-
-
-# --- others at work ----------------------------------------------------------------------------------
-
-
-def holders(host: Host, paths: Sequence[str] = LOCKS) -> List[apt.Holder]:
-    """Who has one of the locks of dpkg and apt."""
-    try:
-        rows = apt.locks(host.read("/proc/locks"))
-    except FleetopsError:
-        return []  # then apt waits for itself
-    found: Dict[int, List[str]] = {}
-    for path in paths if rows else ():
-        if not host.exists(path):
-            continue
-        inode = int(host.run(["stat", "-L", "-c", "%i", path]).strip())
-        for pid in sorted({pid for pid, number in rows if number == inode}):
-            if _has_open(host, pid, path):
-                found.setdefault(pid, []).append(path)
-    return [apt.Holder(pid, _command(host, pid), theirs) for pid, theirs in found.items()]
-
-
-def wait_for_locks(host: Host, seconds: int, paths: Sequence[str] = LOCKS) -> None:
-    """Until nobody has one of these locks, or the time is over."""
-    until = time.monotonic() + seconds
-    while holders(host, paths) and time.monotonic() < until:
-        time.sleep(1)
-
-
-def _has_open(host: Host, pid: int, path: str) -> bool:
-    """Each file system counts its inodes, and /proc/locks may name another device than stat: the file decides."""
-    folder = f"/proc/{pid}/fd"
-    try:
-        return any(
-            host.resolve(f"{folder}/{number}") == host.resolve(path) for number in host.listdir(folder)
-        )
-    except Missing:
-        return False  # it has ended
-    except FleetopsError:
-        return True
-
-
-def _command(host: Host, pid: int) -> str:
-    try:
-        return host.read(f"/proc/{pid}/comm").strip()
-    except FleetopsError:
-        return "a process without a name"
-
-
-def stopped_timers(host: Host) -> List[str]:
-    """The timers that an earlier run has stopped and not started again."""
-    try:
-        return [name for name in host.read(STOPPED).split() if name in TIMERS]
-    except Missing:
-        return []
-
-
-@contextlib.contextmanager
-def without_timers(host: Host) -> Iterator[None]:
-    """Nothing else begins to install in the meantime."""
-    names = stopped_timers(host)
-    with contextlib.suppress(Missing):  # a machine without systemd has none
-        # 3 and 4: not active, no such unit; 1: systemd does not run here.
-        names += [
-            name
-            for name in TIMERS
-            if name not in names
-            and host.run(["systemctl", "is-active", name], ok=(0, 1, 3, 4)).strip() == "active"
-        ]
-    if not names:
-        yield
-        return
-    host.write_atomic(STOPPED, "".join(f"{name}\n" for name in names), mode=0o600)
-    try:
-        host.run(["systemctl", "stop", *names])
-        yield
-    except BaseException:
-        # What went wrong first is what is told; timers that do not start are left to the next run.
-        with contextlib.suppress(FleetopsError):
-            _start(host, names)
-        raise
-    _start(host, names)
-
-
-def _start(host: Host, names: Sequence[str]) -> None:
-    host.run(["systemctl", "start", *names])
-    host.remove(STOPPED)
 
 
 # --- pieces ------------------------------------------------------------------------------------------

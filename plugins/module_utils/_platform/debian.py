@@ -17,7 +17,12 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._errors import (
     Unreadable,
 )
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
-from ansible_collections.fleetops.kernel.plugins.module_utils._platform import _apt, _aptmarks, _boot
+from ansible_collections.fleetops.kernel.plugins.module_utils._platform import (
+    _apt,
+    _aptmarks,
+    _aptothers,
+    _boot,
+)
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import (
     apt,
     aptpins,
@@ -46,6 +51,8 @@ PACKAGE_MANAGER = "apt"
 CHANGES: Optional[ModuleType] = _apt
 # What keeps packages from being removed because nothing needs them any more.
 MARKS: Optional[ModuleType] = _aptmarks
+# Who else is at work on packages.
+OTHERS: Optional[ModuleType] = _aptothers
 # Roles that were run on machines of this family.
 CURES = frozenset({"crashkernel", "kernel_upgrade"})
 

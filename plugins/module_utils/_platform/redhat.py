@@ -38,6 +38,7 @@ PACKAGE_MANAGER = "dnf"
 # What changes packages of kernels, and says beforehand what would happen: not built yet.
 CHANGES: Optional[ModuleType] = None
 MARKS: Optional[ModuleType] = None
+OTHERS: Optional[ModuleType] = None
 # None of the roles was run on a machine of this family.
 CURES: frozenset[str] = frozenset()
 

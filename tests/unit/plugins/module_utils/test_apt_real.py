@@ -22,7 +22,12 @@ from ansible_collections.fleetops.kernel.plugins.module_utils import _guard, _re
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import CAPTURE_FILE, Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result
-from ansible_collections.fleetops.kernel.plugins.module_utils._platform import _apt, _aptmarks, debian
+from ansible_collections.fleetops.kernel.plugins.module_utils._platform import (
+    _apt,
+    _aptmarks,
+    _aptothers,
+    debian,
+)
 from ansible_collections.fleetops.kernel.plugins.modules import kernel_packages
 from ansible_collections.fleetops.kernel.plugins.modules import undo as undo_module
 
@@ -420,13 +425,13 @@ def test_timers_rest_in_the_meantime(system: Machine) -> None:
     play(system, [IMAGE])
     assert seen == [set()]
     assert system.active == {"apt-daily.timer"}
-    assert not system.exists(_apt.STOPPED)
+    assert not system.exists(_aptothers.STOPPED)
 
 
 def test_a_killed_run_leaves_its_timers_to_the_next_one(system: Machine) -> None:
     play(system, [IMAGE])
     system.active = set()
-    system.write_atomic(_apt.STOPPED, "apt-daily.timer\n")
+    system.write_atomic(_aptothers.STOPPED, "apt-daily.timer\n")
     changed, done, _result = play(system, [IMAGE])
     assert changed
     assert done["undo"] is None
