@@ -18,9 +18,12 @@ HOSTVARS: Any = {
 def test_a_plan_is_made_from_hostvars() -> None:
     make = FilterModule().filters()["plan"]
     assert make(HOSTVARS, ["n1", "n2"]) == {
+        "kind": "remediate",
+        "goal": "cure what can be cured",
         "steps": [],
         "skipped": {"n1": "no route", "n2": "it was not looked at"},
         "held_back": {},
+        "idle": {},
     }
 
 
