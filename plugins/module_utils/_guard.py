@@ -39,9 +39,10 @@ def require_platform(host: Host, role: str = "") -> Any:
     platform = _platform.select(distro)
     if platform is None or (role and role not in platform.CURES):
         name = f"{distro['id']} {distro['version_id']}".strip() if distro else "unknown"
+        supported = "Debian, Ubuntu" if role else "Debian, Ubuntu, RHEL-like"
         raise FleetopsError(
             f"Nothing was changed: this is not supported on the distribution '{name}'"
-            f"{' yet' if platform else ''} (supported: Debian, Ubuntu)",
+            f"{' yet' if platform else ''} (supported: {supported})",
             distribution=name,
         )
     return platform

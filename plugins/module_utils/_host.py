@@ -218,7 +218,7 @@ class Host:
     # --- writing -----------------------------------------------------------------------------------
 
     def write_atomic(self, path: str, text: Union[str, Iterable[str]], mode: Optional[int] = None) -> None:
-        """Replace a file in one step, or leave it as it was. Keeps owner and mode of an old file.
+        """Replace a file in one step, or leave it as it was. Keeps owner, mode, SELinux label and ACL of an old file.
 
         A long *text* may come in pieces.
         """
@@ -238,6 +238,8 @@ class Host:
                     os.fsync(handle.fileno())
                 if old is not None:
                     os.chown(temporary, old.st_uid, old.st_gid)
+                    for name in os.listxattr(real):
+                        os.setxattr(temporary, name, os.getxattr(real, name))
                 os.chmod(temporary, mode if mode is not None else (old.st_mode & 0o7777 if old else 0o644))
                 os.replace(temporary, real)
             except BaseException:

@@ -523,3 +523,15 @@ def test_a_command_that_was_noted_in_part_is_unreadable(tmp_path: Path, noted: d
     (tmp_path / CAPTURE_FILE).write_text(json.dumps({"commands": {"true": noted}}))
     with pytest.raises(Unreadable, match="'true' said was captured only in part"):
         Host(str(tmp_path)).run(["true"])
+
+
+def test_a_file_that_is_replaced_keeps_its_mode_and_its_attributes(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    path.chmod(0o640)
+    # As SELinux keeps a file's label, and the file system its ACL.
+    os.setxattr(path, "user.label", b"bootloader_etc_t")
+    Host(str(tmp_path)).write_atomic("/file", "new")
+    assert path.read_text() == "new"
+    assert path.stat().st_mode & 0o7777 == 0o640
+    assert os.getxattr(path, "user.label") == b"bootloader_etc_t"
