@@ -310,7 +310,7 @@ def test_an_older_upload_of_the_kernel_runs(node: Any) -> None:
     kernel = one["facts"]["kernel"]
     disk = next(installed for installed in kernel["installed"] if installed["release"] == NOW)
     assert kernel_plan(one, wish={"kernel_upgrade_release": NOW})["steps"] == []
-    disk["package"]["version"] = "6.1.999-1"
+    disk["package"] = {**disk["package"], "version": "6.1.999-1"}
     (step,) = kernel_plan(one, wish={"kernel_upgrade_release": NOW})["steps"]
     assert step["because"] == [f"kernel:runs an older upload of {NOW} than is installed"]
     assert step["reboot"] is True
