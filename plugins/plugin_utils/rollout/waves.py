@@ -141,19 +141,24 @@ def past_of(state: State) -> Past:
     """What an unfinished rollout left, from its ledger. Ask before the run of today begins in it."""
     if state.plan is None:
         return FIRST
-    ends = [0.0]
-    for wave in state.plan["waves"]:
-        nodes = [state.node(host) for host in wave["hosts"]]
-        if nodes and all(node.status in (DONE, FAILED) for node in nodes):
-            ends.append(max(node.since for node in nodes) + wave["soak"])
     return {
         "halfway": state.with_status(HELD),
         "failed": state.with_status(FAILED),
         "done": state.with_status(DONE),
         "canaries": list(state.plan.get("canaries") or []),
-        # An earlier run may itself have waited for what is over later.
-        "not_before": max(*ends, float(state.plan.get("not_before") or 0.0)),
+        "not_before": soaked(state),
     }
+
+
+def soaked(state: State) -> float:
+    """When the soak after the waves that are complete is over, also after those of earlier plans; 0 for none."""
+    plan: Mapping[str, Any] = state.plan or {}
+    ends = [float(plan.get("not_before") or 0.0)]
+    for wave in plan.get("waves") or ():
+        nodes = [state.node(host) for host in wave["hosts"]]
+        if nodes and all(node.status in (DONE, FAILED) for node in nodes):
+            ends.append(max(node.since for node in nodes) + wave["soak"])
+    return max(ends)
 
 
 class _Order:
