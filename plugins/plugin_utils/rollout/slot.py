@@ -13,6 +13,7 @@ from typing import Any, TypedDict
 
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.rollout import calendar
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.rollout.state import DONE, FAILED, HELD, State
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.rollout.waves import FAILED_BEFORE, HALF_WAY
 
 GRANTED, WAIT, REFUSED = "granted", "wait", "refused"
 # Seconds that a free place is kept for the node whose turn it is: its worker may only be starting.
@@ -85,17 +86,15 @@ class _Turn:
 
     @property
     def soaked(self) -> float:
-        """When the soak after the wave before is over; 0 when there is none to wait for."""
-        before = [wave for wave in self.plan["waves"][: self.number] if wave["hosts"]]
-        if not before:
-            return 0.0
+        """When the soak after what came before is over; 0 when there is none to wait for."""
         # A wave that was not touched needs no soak, and hides none of the wave before it.
         ends = [
-            max((node.since for node in map(self.state.node, wave["hosts"]) if _touched(node)), default=0.0)
-            + wave["soak"]
-            for wave in before
-            if any(_touched(self.state.node(other)) for other in wave["hosts"])
+            max(node.since for node in touched) + wave["soak"]
+            for wave in self.plan["waves"][: self.number]
+            if (touched := [node for node in map(self.state.node, wave["hosts"]) if _touched(node)])
         ]
+        if self.wave["name"] not in (HALF_WAY, FAILED_BEFORE):
+            ends.append(self.plan.get("not_before") or 0.0)
         return max(ends, default=0.0)
 
     def unavailable(self, host: str) -> set[str]:

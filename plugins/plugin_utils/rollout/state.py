@@ -30,6 +30,7 @@ class Node:
     halfway: bool = False  # it was when this place was taken
     power: int = 0  # how often it was power-cycled
     refused: str = ""  # the run that did not attempt it
+    cause: str = ""  # why not, in one word: see `slot`
 
 
 @dataclass
@@ -176,7 +177,8 @@ def _failed(state: State, event: Mapping[str, Any], time: float) -> None:
 
 def _refused(state: State, event: Mapping[str, Any], time: float) -> None:
     node = state.nodes.setdefault(event["host"], Node())
-    node.refused, node.why = event.get("run") or state.last, event.get("why", "")
+    node.refused, node.cause = event.get("run") or state.last, event.get("cause", "")
+    node.why = event.get("why", "")
     # What an earlier run left on it is still so: the next one has to know.
     if node.status in (WAITING, REFUSED):
         node.status, node.run, node.since = REFUSED, node.refused, time

@@ -1,0 +1,443 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Begins, ends, pauses and shows a rollout, on the controller alone: no connection is opened."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
+from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host as Files
+from ansible_collections.fleetops.kernel.plugins.module_utils._types import Step
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import advisories, plan, records
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.rollout import (
+    hosts,
+    ledger,
+    lock,
+    settings,
+    waves,
+)
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.rollout.state import (
+    DONE,
+    FAILED,
+    FINISHED,
+    HELD,
+    State,
+    replay,
+)
+
+STOPPED = "stopped"
+# How often, and how many seconds apart, the workers of a run are looked at before it is said that none works.
+LOOKS, APART = 5, 0.5
+NOBODY = "no living process holds this place"
+
+ARGUMENTS: dict[str, Any] = {
+    "ledger": {"type": "path", "required": True},
+    "state": {
+        "type": "str",
+        "choices": ["planned", "finished", "paused", "resumed", "status", "abandoned"],
+        "required": True,
+    },
+    "kind": {"type": "str", "choices": ["remediate", "kernel"], "default": "remediate"},
+    "hosts": {"type": "list", "elements": "str", "default": []},
+    "steps": {"type": "list", "elements": "dict"},
+    "goal": {"type": "str", "default": ""},
+    "wish": {"type": "dict"},
+    "advisories_dirs": {"type": "list", "elements": "path", "default": []},
+    "dir": {"type": "path", "default": "./fleetops-report"},
+    "why": {"type": "str", "default": ""},
+}
+
+
+class ActionModule(ActionBase):
+    """See the module of the same name."""
+
+    # One rollout for all hosts, whatever the task says.
+    BYPASS_HOST_LOOP = True
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+    _supports_diff = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Do what *state* says; an error fails the task."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        base: Any = self  # what ansible-core leaves untyped
+        _validation, arguments = base.validate_argument_spec(argument_spec=ARGUMENTS)
+        variables = task_vars or {}
+        dry = bool(self._task.check_mode or boolean(variables.get("fleetops_plan_only", False)))
+        result["changed"] = False
+        try:
+            book = ledger.Ledger(arguments["ledger"])
+            doing = _DO[arguments["state"]]
+            return {**result, **doing(book, arguments, variables, dry)}
+        except FleetopsError as error:
+            return {**result, "failed": True, **error.as_result()}
+
+
+def _state_of(book: ledger.Ledger) -> State:
+    return replay(book.read()[0])
+
+
+def _by() -> str:
+    who = lock.holder_of(os.getpid())
+    return f"{who.user}@{who.node}"
+
+
+# --- planned -----------------------------------------------------------------------------------------
+
+
+def _planned(
+    book: ledger.Ledger, arguments: Mapping[str, Any], variables: Mapping[str, Any], dry: bool
+) -> dict[str, Any]:
+    """Judge, order, show, write down; in check mode the ledger is left as it is."""
+    before = _state_of(book)
+    wanted = settings.settings(variables)
+    _check_hooks(wanted)
+    abandoned = before.unfinished and boolean(variables.get("fleetops_abandon", False))
+    resumes = before.unfinished and not abandoned
+    left = {host: "half-way" if before.node(host).status == HELD else "failed" for host in before.left()}
+    judged, about = _judged(arguments, variables, left if resumes else {})
+    if resumes:
+        _check_same(before, judged, book)
+    made = waves.make(
+        judged["steps"],
+        about,
+        wanted,
+        waves.past_of(before) if resumes else waves.FIRST,
+        kind=judged["kind"],
+        goal=judged["goal"],
+        forks=variables.get("ansible_forks"),
+    )
+    steps = waves.ordered(judged["steps"], made)
+    dark = {host: one["dark"] for host, one in about.items() if one["dark"]}
+    path = _write_plan(arguments["dir"], made, steps, judged, dark)
+    if not dry and (steps or dark or resumes):
+        _begin(book, before, made, dark, resumes)
+    Display().display(_plan_text(made, steps, dark) + f"\n\nPlan: {path}")
+    return {
+        "steps": steps,
+        "serial": [len(wave["hosts"]) for wave in made["waves"]] or [1],
+        "planned": [step["host"] for step in steps],
+        "dark": dark,
+        "resumed": resumes,
+        "path": path,
+    }
+
+
+def _check_hooks(wanted: settings.Settings) -> None:
+    """An include of a file that is missing takes a node out of the play, and its failure out of the ledger."""
+    hooks = {"fleetops_before_node": wanted["before_node"], "fleetops_after_node": wanted["after_node"]}
+    missing = [f"{name}: '{path}'" for name, path in hooks.items() if path and not os.path.isfile(path)]
+    if missing:
+        raise FleetopsError(f"These task files do not exist on the controller: {', '.join(missing)}")
+
+
+def _judged(
+    arguments: Mapping[str, Any], variables: Mapping[str, Any], left: Mapping[str, str]
+) -> tuple[plan.Plan, dict[str, hosts.Host]]:
+    """What is to be done, and what the order depends on."""
+    names: list[str] = [str(host) for host in arguments["hosts"]]
+    if not names:
+        raise FleetopsError("There is no host to plan for: the pattern, or --limit, matches none")
+    hostvars = variables["hostvars"]
+    if arguments["steps"] is not None:
+        return _given(arguments, hostvars, names, left)
+    catalogue = advisories.load(arguments["advisories_dirs"])
+    found = records.collect(hostvars, names, catalogue)
+    judged = (
+        plan.make_kernel(found, arguments["wish"], catalogue, left)
+        if arguments["kind"] == plan.KERNEL
+        else plan.make(found, left)
+    )
+    return judged, hosts.hosts_of(found, lock.boot_id())
+
+
+def _given(
+    arguments: Mapping[str, Any], hostvars: Mapping[str, Any], names: Sequence[str], left: Mapping[str, str]
+) -> tuple[plan.Plan, dict[str, hosts.Host]]:
+    """Steps that somebody else judged; of the hosts only zone and reachability are known."""
+    about: dict[str, hosts.Host] = {}
+    for name in sorted(names, key=records.natural):
+        of_host = hostvars[name]
+        look = records.plain(of_host.get(records.LOOK)) or {}
+        dark = str(look.get("msg") or "it could not be reached") if look.get("unreachable") else ""
+        about[name] = {
+            "zones": records.zones_of(of_host),
+            "hardware": "",
+            "release": None,
+            "dark": dark,
+            "unhealthy": "",
+            "controller": False,
+        }
+    steps: list[Step] = []
+    wanted = {str(step.get("host")): records.plain(step) for step in arguments["steps"]}
+    odd = sorted(set(wanted) - set(names))
+    if odd:
+        raise FleetopsError(f"steps names hosts that are not among the hosts of this play: {', '.join(odd)}")
+    for name, one in about.items():
+        if name in wanted or name in left:
+            step = wanted.get(name, {})
+            steps.append(
+                {
+                    "host": name,
+                    "zone": hosts.zone_of(one),
+                    "wave": 0,
+                    "roles": step.get("roles") or {},
+                    "because": [*(step.get("because") or []), *([left[name]] if name in left else [])],
+                    "reboot": bool(step.get("reboot")),
+                }
+            )
+    judged: plan.Plan = {
+        "kind": arguments["kind"],
+        "goal": arguments["goal"],
+        "steps": steps,
+        "skipped": {},
+        "held_back": {},
+        "idle": {},
+    }
+    return judged, about
+
+
+def _check_same(before: State, judged: plan.Plan, book: ledger.Ledger) -> None:
+    known = before.plan or {}
+    if (known.get("kind"), known.get("goal")) != (judged["kind"], judged["goal"]):
+        raise FleetopsError(
+            f"'{book.path}' holds a rollout that is not finished: {known.get('kind')}, '{known.get('goal')}'. "
+            f"Now {judged['kind']}, '{judged['goal']}' is wanted. Run the same command again to finish it, or give it "
+            "up by -e fleetops_abandon=true",
+            path=book.path,
+        )
+
+
+def _begin(
+    book: ledger.Ledger, before: State, made: waves.Rollout, dark: Mapping[str, str], resumes: bool
+) -> None:
+    """Begin this run in the ledger; a rollout that is over is put aside first."""
+    if before.runs and not resumes:
+        if before.unfinished:
+            book.append({"event": "abandon", "by": _by(), "why": "fleetops_abandon"})
+        book.retire(f"rollout-{before.rollout}.jsonl")
+    # So that names sort by time, and two controllers never choose the same.
+    run = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(3)}"
+    # The parent of this worker is ansible-playbook itself.
+    who = lock.holder_of(os.getppid()).as_event()
+    book.append(
+        {"event": "begin", "run": run, "rollout": before.rollout if resumes else run, **who},
+        {"event": "plan", "run": run, "rollout": made, "dark": dark},
+    )
+
+
+def _write_plan(
+    folder: str, made: waves.Rollout, steps: Sequence[Step], judged: plan.Plan, dark: Mapping[str, str]
+) -> str:
+    path = os.path.join(os.path.abspath(folder), "plan.json")
+    others = {name: judged[name] for name in ("skipped", "held_back", "idle")}
+    document = {"schema": 1, "rollout": made, "steps": steps, "dark": dark, **others}
+    Files().write_atomic(path, json.dumps(document, indent=1, sort_keys=True) + "\n", mode=0o600)
+    return path
+
+
+def _plan_text(made: waves.Rollout, steps: Sequence[Step], dark: Mapping[str, str]) -> str:
+    lines = [f"{wave['name']}: {', '.join(wave['hosts'])}" for wave in made["waves"]]
+    lines += [f"dark: {host}: {why}" for host, why in dark.items()]
+    return "\n".join([f"{made['kind']}, {made['goal']}: {len(steps)} nodes", *lines, *made["notes"]])
+
+
+# --- finished ----------------------------------------------------------------------------------------
+
+
+def _finished(
+    book: ledger.Ledger, _arguments: Mapping[str, Any], _variables: Mapping[str, Any], dry: bool
+) -> dict[str, Any]:
+    """Compare what was planned with what is done, as sets; fail unless they are the same."""
+    state = _state_of(book)
+    run = state.run
+    me = os.getppid(), lock.start_of(os.getppid())
+    if dry or run is None or (run.holder.get("pid"), run.holder.get("start")) != me:
+        return {"outcome": FINISHED, "done": [], "failed_nodes": {}, "not_attempted": {}, "dark": {}}
+    planned = state.planned
+    nodes = {host: state.node(host) for host in planned}
+    failed = {
+        host: node.why for host, node in nodes.items() if node.status == FAILED and node.run == state.last
+    }
+    done = [host for host, node in nodes.items() if node.status == DONE]
+    lost = {
+        host: "it has its place still: its last task never ended"
+        for host, node in nodes.items()
+        if node.status == HELD and node.run == state.last
+    }
+    rest = {host: node.why or "its turn never came" for host, node in nodes.items()}
+    rest = {host: why for host, why in rest.items() if host not in {*done, *failed, *lost}}
+    outcome = _outcome(state, failed or lost or state.dark, rest)
+    book.append({"event": "end", "outcome": outcome, "run": state.last})
+    result: dict[str, Any] = {
+        "outcome": outcome,
+        "done": done,
+        "failed_nodes": {**failed, **lost},
+        "not_attempted": rest,
+        "dark": dict(state.dark),
+    }
+    said = [
+        f"{len(those)} {what}: {_list(those)}"
+        for what, those in (
+            ("failed", {**failed, **lost}),
+            ("not reached when looked at", state.dark),
+            ("not attempted", rest),
+        )
+        if those
+    ]
+    if said:
+        how = {
+            "paused": "paused",
+            "window": "stopped, since the maintenance window closes",
+            STOPPED: "stopped",
+        }[outcome]
+        result.update(
+            failed=True,
+            msg=f"The rollout is {how}: {len(done)} of {len(planned)} nodes are done; {'; '.join(said)}. "
+            "The same command goes on with it",
+        )
+    return result
+
+
+def _outcome(state: State, bad: Mapping[str, Any], rest: Mapping[str, str]) -> str:
+    if not bad and not rest:
+        return FINISHED
+    causes = {state.node(host).cause for host in rest}
+    if not bad and causes <= {"paused", "window"}:
+        return "paused" if "paused" in causes else "window"
+    return STOPPED
+
+
+def _list(those: Mapping[str, str], most: int = 10) -> str:
+    shown = [f"{host} ({why})" for host, why in list(those.items())[:most]]
+    return ", ".join(shown) + (f" and {len(those) - most} more" if len(those) > most else "")
+
+
+# --- from another terminal ---------------------------------------------------------------------------
+
+
+def _going(book: ledger.Ledger) -> State:
+    state = _state_of(book)
+    if not state.unfinished:
+        raise FleetopsError(f"There is no unfinished rollout in '{book.path}'", path=book.path)
+    return state
+
+
+def _paused(
+    book: ledger.Ledger, arguments: Mapping[str, Any], _variables: Mapping[str, Any], dry: bool
+) -> dict[str, Any]:
+    state = _going(book)
+    if not dry and state.paused is None:
+        book.append({"event": "pause", "by": _by(), "why": arguments["why"]})
+    under_way = state.with_status(HELD, state.last)
+    Display().display(
+        f"Paused. No other node begins{f'; {len(under_way)} end: {chr(44).join(under_way)}' if under_way else ''}"
+    )
+    return {"changed": state.paused is None}
+
+
+def _resumed(
+    book: ledger.Ledger, _arguments: Mapping[str, Any], _variables: Mapping[str, Any], dry: bool
+) -> dict[str, Any]:
+    state = _going(book)
+    if not dry and state.paused is not None:
+        book.append({"event": "resume", "by": _by()})
+    return {"changed": state.paused is not None}
+
+
+def _abandoned(
+    book: ledger.Ledger, arguments: Mapping[str, Any], _variables: Mapping[str, Any], dry: bool
+) -> dict[str, Any]:
+    state = _going(book)
+    taken, who = lock.holder(book.path)
+    if taken:
+        raise FleetopsError(f"The rollout in '{book.path}' is under way: {who or 'nobody says by whom'}")
+    if not dry:
+        book.append({"event": "abandon", "by": _by(), "why": arguments["why"] or "no reason given"})
+    return {"changed": True, "left": state.left()}
+
+
+def _status(
+    book: ledger.Ledger, _arguments: Mapping[str, Any], _variables: Mapping[str, Any], _dry: bool
+) -> dict[str, Any]:
+    state = _state_of(book)
+    if not state.runs:
+        Display().display(f"There is no rollout in '{book.path}'")
+        return {"life": "none", "nodes": {}, "gone": []}
+    life, sentence, gone = _life(book, state)
+    now = time.time()
+    nodes = {}
+    for host in dict.fromkeys([*state.planned, *state.nodes]):
+        node = state.node(host)
+        nodes[host] = {"status": node.status, "stage": node.stage, "since": node.since, "why": node.why}
+    Display().display(_status_text(state, sentence, gone, now))
+    return {"life": life, "nodes": nodes, "gone": gone, "outcome": state.run.outcome if state.run else ""}
+
+
+def _life(book: ledger.Ledger, state: State) -> tuple[str, str, list[str]]:
+    """Whether somebody rolls: one word, a sentence, and the nodes whose place no living process holds."""
+    run = state.run
+    if run is None or run.outcome:
+        return "ended", f"The last run ended: {run.outcome if run else '?'}", state.halfway()
+    held = state.with_status(HELD)
+    taken, who = lock.holder(book.path)
+    if not taken:
+        return "dead", "The last run died. The same command goes on with it", held
+    if who is None or who.alive() is False:
+        return "ending", f"The last run died, and its workers still finish their last steps: {who}", []
+    mine = state.with_status(HELD, state.last)
+    if who.alive() and mine and not any(_works(who.pid) for _look in range(LOOKS)):
+        sentence = (
+            f"No worker of {who} does anything for the nodes that are under way: one was killed. "
+            f"End process {who.pid}, and run the same command again"
+        )
+        return "stuck", sentence, held
+    return "rolling", f"Rolling: {who}", state.halfway()
+
+
+def _works(pid: int) -> bool:
+    working = lock.workers(pid)[1]
+    if not working:
+        time.sleep(APART)
+    return bool(working)
+
+
+def _status_text(state: State, sentence: str, gone: Sequence[str], now: float) -> str:
+    lines = [sentence]
+    if state.paused:
+        lines.append(f"Paused by {state.paused.by} {now - state.paused.since:.0f} s ago: {state.paused.why}")
+    for wave in (state.plan or {}).get("waves", []):
+        counts: dict[str, int] = {}
+        for host in wave["hosts"]:
+            status = state.node(host).status
+            counts[status] = counts.get(status, 0) + 1
+        lines.append(
+            f"{wave['name']}: {', '.join(f'{number} {status}' for status, number in sorted(counts.items()))}"
+        )
+    for host, node in state.nodes.items():
+        if node.status == HELD:
+            place = f": {NOBODY}" if host in gone else ""
+            lines.append(f"{host}: {node.stage or 'begun'} for {now - node.since:.0f} s{place}")
+        elif node.status == FAILED:
+            lines.append(f"{host}: failed: {node.why}")
+    return "\n".join(lines)
+
+
+_DO = {
+    "planned": _planned,
+    "finished": _finished,
+    "paused": _paused,
+    "resumed": _resumed,
+    "status": _status,
+    "abandoned": _abandoned,
+}
