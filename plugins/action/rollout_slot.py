@@ -21,9 +21,10 @@ LOOK, POLL = 0.2, 1.0
 # Seconds between two messages about the same wait.
 TELL = 60.0
 
+STATES = ("acquire", "stage", "failing", "done", "failed", "power")
 ARGUMENTS: dict[str, Any] = {
     "ledger": {"type": "path", "required": True},
-    "state": {"type": "str", "choices": ["acquire", "stage", "done", "failed", "power"], "required": True},
+    "state": {"type": "str", "choices": list(STATES), "required": True},
     "stage": {"type": "str", "default": ""},
     "why": {"type": "str", "default": ""},
 }
@@ -168,7 +169,7 @@ def _settle(place: Place) -> slot.Grant:
 
 
 def _note(place: Place, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """stage, done, failed: of a place that this run holds."""
+    """stage, failing, done, failed: of a place that this run holds."""
     kind = arguments["state"]
     place.look()
     node = place.state.node(place.host)
@@ -180,7 +181,8 @@ def _note(place: Place, arguments: Mapping[str, Any]) -> dict[str, Any]:
     said = {
         "stage": {"stage": arguments["stage"]},
         "done": {"seconds": round(time.time() - node.acquired, 1)},
-        "failed": {"why": arguments["why"] or "no reason given"},
+        "failing": {"why": arguments["why"] or "no reason given"},
+        "failed": {"why": arguments["why"] or node.why or "no reason given"},
     }[kind]
     # What happened has happened: it is written even when the parent is gone, whose lock this worker still holds.
     place.ledger.append({"event": kind, "run": node.run, "host": place.host, **said})

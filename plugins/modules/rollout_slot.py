@@ -29,17 +29,18 @@ options:
         earlier wave has not ended, or the maintenance window would close before the node is done. A refused node is
         not attempted in this run; the next one asks again.
       - V(stage) says what is done to the node now, for who looks at the status.
+      - V(failing) counts as a failure at once, and keeps the place, while the node is brought back to where it was.
       - V(done) and V(failed) give the place back.
       - V(power) asks whether the node may be power-cycled, and counts it.
     type: str
-    choices: [acquire, stage, done, failed, power]
+    choices: [acquire, stage, failing, done, failed, power]
     required: true
   stage:
     description: With O(state=stage), a word or two.
     type: str
     default: ""
   why:
-    description: With O(state=failed), the reason.
+    description: With O(state=failing) and O(state=failed), the reason. Without one, V(failed) has that of V(failing).
     type: str
     default: ""
 attributes:

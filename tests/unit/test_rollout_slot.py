@@ -91,6 +91,16 @@ def test_a_place_is_kept_for_whose_turn_it_is_for_a_while_only() -> None:
     assert answers(begun(wave("a", ["a1", "a3"]), state=state, run="2", time=205), 211, "a3") == ["wait"]
 
 
+def test_a_node_on_its_way_back_counts_at_once_and_keeps_its_place() -> None:
+    state = did(begun(wave("a", ["a1", "a2"]), budget=1), "acquire a1", "failing a1")
+    grant = decide(state, "a2", 1)
+    assert (grant["answer"], grant["cause"]) == ("wait", "room")
+    state = did(begun(wave("a", ["a1", "a2"], in_flight=2)), "acquire a1", "failing a1")
+    grant = decide(state, "a2", 1)
+    assert (grant["answer"], grant["cause"]) == ("refused", "budget")
+    assert did(state, "failed a1").node("a1").why == "x"
+
+
 def test_the_budget_counts_this_run_and_is_global_over_zones() -> None:
     waves = wave("a", ["a1", "a2"]), wave("b", ["b1", "b2"])
     state = did(begun(*waves, budget=1), "acquire a1", "failed a1", "acquire a2", "done a2", "acquire b1")

@@ -153,7 +153,7 @@ _Stop = tuple[str, str, str] | None
 
 def _budget(turn: _Turn) -> _Stop:
     # Those of this run: an earlier run's are why there is another one.
-    failed = [host for host in turn.state.with_status(FAILED, turn.state.last) if host != turn.host]
+    failed = [host for host in turn.state.failures() if host != turn.host]
     if len(failed) > turn.plan["budget"]:
         return REFUSED, "budget", f"{_names(failed)} failed, {turn.plan['budget']} tolerated"
     return None

@@ -27,6 +27,7 @@ class Node:
     acquired: float = 0.0
     seconds: float | None = None  # from acquire to the end, when it is done
     why: str = ""
+    failing: bool = False  # it failed, and has its place until it is back where it was
     halfway: bool = False  # it was when this place was taken
     power: int = 0  # how often it was power-cycled
     refused: str = ""  # the run that did not attempt it
@@ -108,6 +109,14 @@ class State:
             return False
         return self.runs[self.last].outcome != FINISHED or bool(self.left())
 
+    def failures(self) -> list[str]:
+        """The hosts that failed in the last run, those with them that are still on their way back."""
+        return [
+            host
+            for host, node in self.nodes.items()
+            if node.run == self.last and (node.status == FAILED or (node.status == HELD and node.failing))
+        ]
+
     def durations(self) -> dict[str, float]:
         """Measured seconds of the nodes that are done, without those that were done in two halves."""
         return {
@@ -165,6 +174,12 @@ def _stage(state: State, event: Mapping[str, Any], time: float) -> None:
     node.stage, node.since = event["stage"], time
 
 
+def _failing(state: State, event: Mapping[str, Any], time: float) -> None:
+    node = state.nodes.setdefault(event["host"], Node())
+    node.failing, node.why = True, event.get("why", "")
+    node.stage, node.since = "failing", time
+
+
 def _done(state: State, event: Mapping[str, Any], time: float) -> None:
     _end_node(state, event, time, DONE)
     node = state.nodes[event["host"]]
@@ -219,6 +234,7 @@ _CHANGES = {
     "plan": _plan,
     "acquire": _acquire,
     "stage": _stage,
+    "failing": _failing,
     "done": _done,
     "failed": _failed,
     "refused": _refused,
