@@ -20,6 +20,7 @@ from ansible_collections.fleetops.kernel.plugins.plugin_utils.rollout.state impo
 )
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.rollout.table import (
     WIDTH,
+    columns,
     field,
     grouped,
     minutes,
@@ -82,6 +83,10 @@ def _when(state: State, counts: Mapping[str, int], now: float, alive: bool) -> l
         return field(
             "PAUSED", f"by {state.paused.by or 'somebody'}, for {minutes(now - state.paused.since)}{why}"
         )
+    budget = int(plan.get("budget") or 0)
+    failed = state.with_status(FAILED, state.last)
+    if alive and len(failed) > budget:
+        return field("STOPPING", f"{len(failed)} failed, {budget} tolerated: no other node begins")
     left = counts.get(WAITING, 0) + counts.get(HELD, 0)
     course = estimate.eta(state, now) if alive and left else None
     if course is None:
@@ -116,9 +121,4 @@ def _under_way(state: State, of_host: Mapping[str, str], gone: Collection[str], 
                 NOBODY.upper() if host in gone else left,
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    found = ["", f"UNDER WAY: {lines.count(len(those), 'node')}"]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        found.append(f"  {'  '.join([*cells, row[5]])}".rstrip())
-    return found
+    return ["", f"UNDER WAY: {lines.count(len(those), 'node')}", *columns(rows)]

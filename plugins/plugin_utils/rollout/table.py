@@ -2,16 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A plan as a change ticket takes it, plain text of at most WIDTH columns, ASCII. Pure.
 
-What is the same for many nodes is said once: the kinds of changes have letters, and of more than ROWS nodes those that
-follow each other and are alike share a line.
+What is the same for many nodes is said once: the kinds of changes have letters, and of more than ROWS nodes those of a
+wave that are alike share a line, with the first and the last place that they have in the order.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Step
@@ -27,6 +26,8 @@ WIDTH = 110
 ROWS = 40
 # Of reasons why nodes are not in the plan, those that are still read.
 MOST = 8
+# Columns for the names on a line that several share.
+MOST_NAMES = 45
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -47,14 +48,10 @@ def plan_text(
     basis: str = "",
 ) -> str:
     """The plan. *steps* in their order; *basis*: what the seconds are taken from (see `estimate.expected`)."""
-    head = [
-        f"PLAN: {rollout['goal']}".ljust(WIDTH - 30) + calendar.say(now, rollout["time_zone"]).rjust(30),
-        "",
-    ]
+    head = [*lines.wrap(f"PLAN: {rollout['goal']}", "", "      ", WIDTH), ""]
+    head += _field("Made", calendar.say(now, rollout["time_zone"]))
     if not steps:
-        return _text(
-            [head[0].rstrip(), "", *_field("Nodes", _nodes(rollout, plan, hosts)), *_not_planned(plan, hosts)]
-        )
+        return _text([*head, *_field("Nodes", _nodes(rollout, plan, hosts)), *_not_planned(plan, hosts)])
     kinds = {step["host"]: _kind(step) for step in steps}
     letters = _letters(kinds.values())
     course = estimate.course(rollout, now)
@@ -115,6 +112,7 @@ def _summary(
     begin = min(course.begins.values(), default=now)
     soak = sum(wave["soak"] for wave in rollout["waves"])
     took = f"about {minutes(course.end - begin)}" + (f", {minutes(soak)} of them soak" if soak else "")
+    took += ", with the time between windows" if course.parts > 1 else ""
     found += _field("Takes", f"{took}; a node by {basis}" if basis else took)
     if rollout["windows"]:
         found += _field("Windows", _windows(rollout, course, now))
@@ -150,7 +148,10 @@ def _nodes(rollout: Rollout, plan: planning.Plan, hosts: Mapping[str, Host]) -> 
 def _at_once(rollout: Rollout, hosts: Mapping[str, Host]) -> str:
     """The blast radius: how many nodes are away at once at most, in all and where it hurts most."""
     total, sizes = len(hosts), Counter(zone_of(about) for about in hosts.values())
-    most = max(wave["in_flight"] for wave in rollout["waves"])
+    most = max(
+        min(wave["in_flight"], sum(_in_zone(rollout, wave, zone) for zone in _zones(rollout, wave)))
+        for wave in rollout["waves"]
+    )
     worst = max(
         (
             (_in_zone(rollout, wave, zone), zone)
@@ -214,7 +215,7 @@ def _kind(step: Step) -> _Kind:
         "; ".join(_change(role, values) for role, values in step["roles"].items())
         or "its gates are looked at again"
     )
-    return _Kind(", ".join(map(because, step["because"])), what, step["reboot"])
+    return _Kind("; ".join(map(because, step["because"])), what, step["reboot"])
 
 
 def _change(role: str, values: Mapping[str, Any]) -> str:
@@ -278,33 +279,32 @@ def _rows(
     first: int,
     kinds: Mapping[str, _Kind],
     letters: Mapping[_Kind, str],
-) -> Iterator[str]:
-    def alike(host: str) -> tuple[Any, ...]:
-        one_by_one = host if sum(len(one["hosts"]) for one in rollout["waves"]) <= ROWS else ""
-        return rollout["zones"][host], kinds[host], minutes(rollout["seconds"][host]), one_by_one
+) -> list[str]:
+    one_by_one = sum(len(one["hosts"]) for one in rollout["waves"]) <= ROWS
+    alike: dict[tuple[Any, ...], list[int]] = {}
+    for number, host in enumerate(wave["hosts"]):
+        took = minutes(rollout["seconds"][host])
+        own = number if one_by_one else 0
+        alike.setdefault((own, rollout["zones"][host], kinds[host], took), []).append(number)
+    rows = [("ORDER", "ZONE", "HOST", "CHANGE", "REBOOT", "EACH")]
+    for (_own, zone, kind, took), numbers in alike.items():
+        order, name = str(first + numbers[0]), lines.plain(wave["hosts"][numbers[0]])
+        if len(numbers) > 1:
+            order += f"..{first + numbers[-1]}"
+            names = lines.abbreviate([wave["hosts"][number] for number in numbers], MOST_NAMES)
+            name = f"{len(numbers)} nodes: {names}"
+        letter = letters.get(kind, "?")
+        rows.append((order, lines.plain(zone), name, letter, "yes" if kind.reboot else "no", took))
+    return columns(rows)
 
-    zones = max(4, *(len(lines.plain(zone)) for zone in rollout["zones"].values()))
-    room = WIDTH - zones - 40
-    yield f"  {'ORDER':<9}  {'ZONE':<{zones}}  {'HOST':<{room}}  CHANGE  REBOOT  EACH"
-    number = first
-    for (zone, kind, took, _one), group in groupby(wave["hosts"], alike):
-        those = list(group)
-        last = number + len(those) - 1
-        order = f"{number}-{last}" if last > number else str(number)
-        name = (
-            f"{len(those)} nodes: {lines.abbreviate(those, room - 12)}"
-            if last > number
-            else lines.plain(those[0])
-        )
-        reboot = "yes" if kind.reboot else "no"
-        cells = [
-            order.ljust(9),
-            lines.plain(zone).ljust(zones),
-            name.ljust(room),
-            letters.get(kind, "?").ljust(6),
-        ]
-        yield f"  {'  '.join([*cells, reboot.ljust(6), took])}"
-        number = last + 1
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows under each other, two spaces apart and two from the edge."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        f"  {'  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))}".rstrip()
+        for row in rows
+    ]
 
 
 # --- who is not in it --------------------------------------------------------------------------------
