@@ -170,6 +170,20 @@ def test_a_command_that_is_not_there_is_closed(tmp_path: Path) -> None:
         assert "/nowhere/check" in run.result["msg"]
 
 
+class Left(BaseException):
+    """What leaving the process is in a test."""
+
+
+def test_a_waiter_leaves_when_its_parent_is_gone_and_only_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave(code: int) -> None:
+        raise Left(code)
+
+    monkeypatch.setattr(os, "_exit", leave)
+    gate._sleep(0.01, os.getppid())
+    with pytest.raises(Left):
+        gate._sleep(0.01, os.getppid() + 1)
+
+
 # --- Prometheus --------------------------------------------------------------------------------------
 
 
@@ -191,14 +205,14 @@ class Prometheus(BaseHTTPRequestHandler):
         self.send_response({"broken": 500, "login": 302}.get(mood, 200))
         if mood == "login":
             self.send_header("Location", "http://127.0.0.1:1/login")
-        self.send_header("Content-Length", str(len(body) + (mood == "torn")))
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if mood == "drip":
             while not server.free.wait(0.2):
                 self.wfile.write(b" ")
                 self.wfile.flush()
         with contextlib.suppress(OSError):
-            self.wfile.write(body)
+            self.wfile.write(body[: len(body) // 2] if mood == "torn" else body)
 
     def log_message(self, *_words: Any) -> None:
         """Silent."""
@@ -227,7 +241,7 @@ def prometheus(mood: str) -> Iterator[Any]:
         ("login", None, "HTTP 302, sent on to http://127.0.0.1:1/login"),
         ("slow", None, "no answer"),
         ("drip", None, "no answer"),
-        ("torn", None, "no answer"),
+        ("torn", None, "no JSON"),
     ],
 )
 def test_prometheus(tmp_path: Path, mood: str, passed: bool | None, says: str) -> None:

@@ -32,7 +32,8 @@ def facts(release: str = RELEASE, boot_id: str = "two", loaded: bool = True) -> 
 
 def run(wait: waiting.Waiting, look: Callable[[float], dict[str, Any] | str]) -> tuple[str, float, list[str]]:
     """The wait as the action runs it: (why it ended, when, what was said). A look that is a text is a dark node."""
-    now, said = 0.0, []
+    now = 0.0
+    said: list[str] = []
     while True:
         found = look(now)
         if isinstance(found, str):
