@@ -23,6 +23,7 @@ now() { date +%s.%N; }
 log=nodes/$1.log
 echo "start $2 $(now)" >> "$log"
 sleep "$3"
+while [ -e "hold/$1" ]; do sleep 0.05; done
 echo "end $2 $(now)" >> "$log"
 [ ! -e "fail/$1" ] || { echo "step $2 fails on $1" >&2; exit 1; }
 """
@@ -53,7 +54,9 @@ PLAYBOOK = """\
         state: planned
         goal: "{{ goal | default('test') }}"
         hosts: "{{ ansible_play_hosts_all }}"
-        steps: "{{ dict(ansible_play_hosts_all | zip(ansible_play_hosts_all)) | dict2items(key_name='host', value_name='zone') }}"
+        steps: >-
+          {{ dict(ansible_play_hosts_all | zip([['test']] * ansible_play_hosts_all | length)) |
+          dict2items(key_name='host', value_name='because') }}
       run_once: true
       delegate_to: localhost
       register: fleetops_plan
@@ -70,7 +73,9 @@ PLAYBOOK = """\
   hosts: "{{ 'fleetops_rollout' if groups['fleetops_rollout'] | default([]) else 'all:!all' }}"
   gather_facts: false
   strategy: host_pinned
-  serial: "{{ hostvars[groups['fleetops_rollout'][0]].fleetops_plan.serial if groups['fleetops_rollout'] | default([]) else [1] }}"
+  serial: >-
+    {{ hostvars[groups['fleetops_rollout'][0]].fleetops_plan.serial
+    if groups['fleetops_rollout'] | default([]) else [1] }}
   ignore_unreachable: true
   tags: [always]
   tasks:
@@ -109,7 +114,9 @@ PLAYBOOK = """\
           fleetops.kernel.rollout_slot:
             ledger: "{{ fleetops_ledger }}"
             state: failed
-            why: "{{ (ansible_failed_task | default({})).name | default('include') }}: {{ (ansible_failed_result | default({})).msg | default('?') }}"
+            why: >-
+              {{ (ansible_failed_task | default({})).name | default('include') }}:
+              {{ (ansible_failed_result | default({})).msg | default('?') }}
 @CURE@
 - name: Report
   hosts: all
@@ -162,7 +169,7 @@ class Fleet:
             "fleetops_in_flight": 3,
             **variables,
         }
-        for name in ("nodes", "fail"):
+        for name in ("nodes", "fail", "hold"):
             (folder / name).mkdir(exist_ok=True)
         (folder / "step.sh").write_text(STEP)
         (folder / "rolling.yml").write_text(playbook)
@@ -178,7 +185,17 @@ class Fleet:
 
     def command(self, *arguments: str) -> list[str]:
         extra = json.dumps(self.variables)
-        return ["ansible-playbook", "rolling.yml", "-i", "hosts.ini", "-f", str(self.forks), "-e", extra, *arguments]
+        return [
+            "ansible-playbook",
+            "rolling.yml",
+            "-i",
+            "hosts.ini",
+            "-f",
+            str(self.forks),
+            "-e",
+            extra,
+            *arguments,
+        ]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -225,8 +242,24 @@ class Fleet:
     def control(self, playbook: str, *arguments: str) -> tuple[int, str]:
         """rollout_status, rollout_pause or rollout_resume, as from another terminal."""
         return self.play(
-            ["ansible-playbook", f"fleetops.kernel.{playbook}", "-e", f"fleetops_ledger={self.ledger}", *arguments]
+            [
+                "ansible-playbook",
+                f"fleetops.kernel.{playbook}",
+                "-e",
+                f"fleetops_ledger={self.ledger}",
+                *arguments,
+            ]
         )
+
+    def hold(self, *hosts: str) -> None:
+        """Let no step of these nodes end until they are let go: what happens meanwhile needs no clock."""
+        for host in hosts:
+            (self.folder / "hold" / host).touch()
+
+    def let_go(self) -> None:
+        """Steps end again."""
+        for path in (self.folder / "hold").iterdir():
+            path.unlink()
 
     # --- what happened ---
 
@@ -266,6 +299,14 @@ class Fleet:
             under_way += change
             most = max(most, under_way)
         return most
+
+    def wait_for_step(self, process: subprocess.Popen[str]) -> None:
+        """Until a node is in hand."""
+        deadline = time.monotonic() + 120
+        while not self.attempts():
+            assert process.poll() is None, (self.folder / "output.txt").read_text()
+            assert time.monotonic() < deadline, "no step began"
+            time.sleep(0.05)
 
     def wait_for(self, what: str, count: int = 1, process: subprocess.Popen[str] | None = None) -> None:
         """Until so many events of a kind are in the ledger."""
