@@ -129,7 +129,7 @@ class Scenario:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=900,
+            timeout=1800,
             check=False,
         )
         (self.lab.dir / "last-run.txt").write_text(done.stdout)
