@@ -164,10 +164,11 @@ def _kernel_step(made: _Making, record: Record, wish: wanted.Wanted, advisories:
         made.about(host, None, f"no reboot is planned, though it {', '.join(need.why)}: {whys}", "")
         return
     roles: dict[str, dict[str, Any]] = {}
+    givers: dict[tuple[str, str], str] = {}
     for finding, remedy in _curable(record):
         if remedy["role"] == LINKS:
             because.append(key_of(finding))
-            _merge(host, roles.setdefault(LINKS, {}), {}, key_of(finding), remedy)
+            _merge(host, roles.setdefault(LINKS, {}), givers, key_of(finding), remedy)
     roles[UPGRADE] = {wish.name: wish.value}
     made.steps.append(_step(record, roles, because, need.reboot))
 

@@ -170,10 +170,9 @@ def _play(
     floor = _Floor(rollout, busy)
     begins: dict[str, float] = {}
     ends = dict(busy)
-    first: list[float | None] = []
+    first: list[float | None] = [None] * len(rollout["waves"])
     clock, openings = max(now, soaked), set[float]()
-    for wave in rollout["waves"]:
-        first.append(None)
+    for number, wave in enumerate(rollout["waves"]):
         left = [host for host in wave["hosts"] if host not in over]
         for host in left:
             if host in busy:
@@ -186,7 +185,7 @@ def _play(
             openings.add(calendar.closes(windows, zone, clock))
             begins[host], ends[host] = clock, clock + seconds[host]
             floor.take(host, ends[host])
-            first[-1] = clock if first[-1] is None else first[-1]
+            first[number] = clock if first[number] is None else first[number]
         if left:  # the next wave waits for all of this one
             clock = max(clock, *(ends[host] for host in left)) + wave["soak"]
     return Course(begins, ends, first, max([now, *ends.values()]), len(openings), [])

@@ -343,13 +343,17 @@ def test_a_node_that_cannot_be_judged_is_neither_done_nor_planned(
     assert words in found["skipped"]["n1"]
 
 
-def test_a_stale_link_goes_in_the_same_step(node: Any) -> None:
-    (step,) = kernel_plan(node("n1", link("flannel.1"), small()))["steps"]
+def test_stale_links_go_in_the_same_step(node: Any) -> None:
+    (step,) = kernel_plan(node("n1", link("flannel.1"), small(), link("kube-ipvs0")))["steps"]
     assert step["roles"] == {
-        "cilium_migration_cleanup": {"cilium_migration_cleanup_links": ["flannel.1"]},
+        "cilium_migration_cleanup": {"cilium_migration_cleanup_links": ["flannel.1", "kube-ipvs0"]},
         "kernel_upgrade": {"kernel_upgrade_release": NEW},
     }
-    assert step["because"] == [f"kernel:runs {NOW}, wanted {NEW}", "stale-link-flannel.1:s"]
+    assert step["because"] == [
+        f"kernel:runs {NOW}, wanted {NEW}",
+        "stale-link-flannel.1:s",
+        "stale-link-kube-ipvs0:s",
+    ]
     assert kernel_plan(node("n1", link("flannel.1"), **RUNS_IT))["steps"] == [], "no reboot, no need"
 
 

@@ -115,9 +115,11 @@ def test_a_soak_that_ends_after_the_window() -> None:
 
 def test_a_node_for_which_no_window_is_long_enough() -> None:
     windows = [{"from": "22:00", "to": "23:00"}]
-    plan = rollout(wave("a1", "a2", "a3"), seconds={"a1": 100, "a2": 3601, "a3": 100}, windows=windows)
+    seconds = {"a1": 100, "a2": 3601, "a3": 100, "b1": 100}
+    plan = rollout(wave("a1", "a2", "a3"), wave("b1"), seconds=seconds, windows=windows)
     found = estimate.course(plan, at("2026-11-24T22:00"))
     assert (found.never, list(found.begins)) == (["a2"], ["a1"])
+    assert found.waves == [at("2026-11-24T22:00"), None]
 
 
 def test_nothing_planned_takes_no_time() -> None:
