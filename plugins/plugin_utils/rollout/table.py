@@ -49,9 +49,9 @@ def plan_text(
 ) -> str:
     """The plan. *steps* in their order; *basis*: what the seconds are taken from (see `estimate.expected`)."""
     head = [*lines.wrap(f"PLAN: {rollout['goal']}", "", "      ", WIDTH), ""]
-    head += _field("Made", calendar.say(now, rollout["time_zone"]))
+    head += field("Made", calendar.say(now, rollout["time_zone"]))
     if not steps:
-        return _text([*head, *_field("Nodes", _nodes(rollout, plan, hosts)), *_not_planned(plan, hosts)])
+        return _text([*head, *field("Nodes", _nodes(rollout, plan, hosts)), *_not_planned(plan, hosts)])
     kinds = {step["host"]: _kind(step) for step in steps}
     letters = _letters(kinds.values())
     course = estimate.course(rollout, now)
@@ -88,7 +88,7 @@ def because(key: str) -> str:
 
 def field(name: str, words: str) -> list[str]:
     """A line with a name before it, and as many more as it needs."""
-    return _field(name, words)
+    return lines.wrap(words, f"  {name:<11} ", " " * 14, WIDTH)
 
 
 # --- what a person decides by ------------------------------------------------------------------------
@@ -103,28 +103,28 @@ def _summary(
     basis: str,
 ) -> list[str]:
     zone = rollout["time_zone"]
-    found = [*_field("Nodes", _nodes(rollout, plan, hosts)), *_field("At once", _at_once(rollout, hosts))]
+    found = [*field("Nodes", _nodes(rollout, plan, hosts)), *field("At once", _at_once(rollout, hosts))]
     budget = rollout["budget"]
     stops = (
         "at the first failed node" if not budget else f"when more than {lines.count(budget, 'node')} failed"
     )
-    found += _field("Stops", f"{stops}: no other begins, those under way finish, the rest is not attempted")
+    found += field("Stops", f"{stops}: no other begins, those under way finish, the rest is not attempted")
     begin = min(course.begins.values(), default=now)
     soak = sum(wave["soak"] for wave in rollout["waves"])
     took = f"about {minutes(course.end - begin)}" + (f", {minutes(soak)} of them soak" if soak else "")
     took += ", with the time between windows" if course.parts > 1 else ""
-    found += _field("Takes", f"{took}; a node by {basis}" if basis else took)
+    found += field("Takes", f"{took}; a node by {basis}" if basis else took)
     if rollout["windows"]:
-        found += _field("Windows", _windows(rollout, course, now))
+        found += field("Windows", _windows(rollout, course, now))
     if course.never:
         host = course.never[0]
         need = minutes(rollout["seconds"][host])
-        found += _field("NEVER ENDS", f"no maintenance window is long enough for {host}, which needs {need}")
+        found += field("NEVER ENDS", f"no maintenance window is long enough for {host}, which needs {need}")
     else:
         when = "if it begins now and nothing fails" if begin == now else f"begins {calendar.say(begin, zone)}"
-        found += _field("Ends", f"about {calendar.say(course.end, zone)}, {when}")
+        found += field("Ends", f"about {calendar.say(course.end, zone)}, {when}")
     for note in rollout["notes"]:
-        found += _field("Note", note)
+        found += field("Note", note)
     return found
 
 
@@ -335,10 +335,6 @@ def grouped(title: str, whys: Mapping[str, str]) -> list[str]:
         rest = sum(len(those) for _why, those in groups[MOST:])
         found.append(f"  and {lines.count(rest, 'node')} for {len(groups) - MOST} more reasons, in the JSON")
     return found
-
-
-def _field(name: str, words: str) -> list[str]:
-    return lines.wrap(words, f"  {name:<11} ", " " * 14, WIDTH)
 
 
 def _text(found: Iterable[str]) -> str:

@@ -155,7 +155,7 @@ def test_the_end_is_told_against_the_windows() -> None:
     assert "takes 2 windows" in flat(text)
     assert "about Wed 2026-11-25 23:50 CET, begins Tue 2026-11-24 22:00 CET" in flat(text)
     text, _rollout = planned(fleet(3), windows=[{"from": "22:00", "to": "22:10"}])
-    assert "NEVER ENDS  no maintenance window is long enough for n-a1, which needs 15 min" in flat(text)
+    assert "NEVER ENDS no maintenance window is long enough for n-a1, which needs 15 min" in flat(text)
     assert "WAVE 1 of 3, canaries: 1 node, one at a time, never" in flat(text)
 
 
