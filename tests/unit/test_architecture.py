@@ -23,6 +23,8 @@ Rule = Callable[[Path], Iterator[str]]
 IMPURE = {
     "plugins/plugin_utils/advisories/__init__.py": "the loader reads the catalogue",
     "plugins/plugin_utils/carry.py": "packs a library of the controller and sends it",
+    "plugins/plugin_utils/rollout/ledger.py": "the store of the ledger",
+    "plugins/plugin_utils/rollout/lock.py": "the lock of a run, and who holds it",
 }
 # What in plugin_utils/gates/ is no gate.
 NO_GATES = ("__init__", "answer", "waiting")
