@@ -19,10 +19,13 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host 
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Step
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import advisories, plan, records
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.rollout import (
+    estimate,
     hosts,
     ledger,
     lock,
+    progress,
     settings,
+    table,
     waves,
 )
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.rollout.state import (
@@ -37,7 +40,10 @@ from ansible_collections.fleetops.kernel.plugins.plugin_utils.rollout.state impo
 STOPPED = "stopped"
 # How often, and how many seconds apart, the workers of a run are looked at before it is said that none works.
 LOOKS, APART = 5, 0.5
-NOBODY = "no living process holds this place"
+# Ledgers of earlier rollouts, beside the one of today.
+ASIDE = "rollout-{}.jsonl"
+# So many of them are read for how long nodes take; older ones say less of today's.
+MEASURED = 20
 
 ARGUMENTS: dict[str, Any] = {
     "ledger": {"type": "path", "required": True},
@@ -108,6 +114,7 @@ def _planned(
     judged, about = _judged(arguments, variables, left if resumes else {})
     if resumes:
         _check_same(before, judged, book)
+    expected = _expected(book, before, judged, about, wanted)
     made = waves.make(
         judged["steps"],
         about,
@@ -116,13 +123,16 @@ def _planned(
         kind=judged["kind"],
         goal=judged["goal"],
         forks=variables.get("ansible_forks"),
+        seconds=expected.seconds,
     )
     steps = waves.ordered(judged["steps"], made)
     dark = {host: one["dark"] for host, one in about.items() if one["dark"]}
     path = _write_plan(arguments["dir"], made, steps, judged, dark)
     if not dry and (steps or dark or resumes):
+        _check_lock(book)
         _begin(book, before, made, dark, resumes)
-    Display().display(_plan_text(made, steps, dark) + f"\n\nPlan: {path}")
+    text = table.plan_text(made, steps, judged, about, time.time(), expected.basis)
+    Display().display(f"{text}\n\nPlan: {path}")
     return {
         "steps": steps,
         "serial": [len(wave["hosts"]) for wave in made["waves"]] or [1],
@@ -218,6 +228,18 @@ def _check_same(before: State, judged: plan.Plan, book: ledger.Ledger) -> None:
         )
 
 
+def _check_lock(book: ledger.Ledger) -> None:
+    """Raise FleetopsError unless the parent of this worker, ansible-playbook itself, holds the lock of *book*."""
+    taken, who = lock.holder(book.path)
+    if not taken or who is None or who.pid != os.getppid():
+        raise FleetopsError(
+            f"This run does not hold the lock of '{book.path}'{f', but {who}' if taken and who else ''}: expected the "
+            "filter fleetops.kernel.run_lock in the play's `serial`, with the same path. Variables of the inventory "
+            "are not known there: name fleetops_ledger or fleetops_report_dir by -e, or FLEETOPS_LEDGER in the environment",
+            path=book.path,
+        )
+
+
 def _begin(
     book: ledger.Ledger, before: State, made: waves.Rollout, dark: Mapping[str, str], resumes: bool
 ) -> None:
@@ -225,7 +247,7 @@ def _begin(
     if before.runs and not resumes:
         if before.unfinished:
             book.append({"event": "abandon", "by": _by(), "why": "fleetops_abandon"})
-        book.retire(f"rollout-{before.rollout}.jsonl")
+        book.retire(ASIDE.format(before.rollout))
     # So that names sort by time, and two controllers never choose the same.
     run = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(3)}"
     # The parent of this worker is ansible-playbook itself.
@@ -246,10 +268,35 @@ def _write_plan(
     return path
 
 
-def _plan_text(made: waves.Rollout, steps: Sequence[Step], dark: Mapping[str, str]) -> str:
-    lines = [f"{wave['name']}: {', '.join(wave['hosts'])}" for wave in made["waves"]]
-    lines += [f"dark: {host}: {why}" for host, why in dark.items()]
-    return "\n".join([f"{made['kind']}, {made['goal']}: {len(steps)} nodes", *lines, *made["notes"]])
+def _expected(
+    book: ledger.Ledger,
+    before: State,
+    judged: plan.Plan,
+    about: Mapping[str, hosts.Host],
+    wanted: settings.Settings,
+) -> estimate.Expected:
+    """How long each node may take, from what earlier rollouts took."""
+    folder = os.path.dirname(book.path)
+    states = [before]
+    head, tail = ASIDE.split("{}")
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    aside = sorted(name for name in names if name.startswith(head) and name.endswith(tail))
+    states += [_old_state(os.path.join(folder, name)) for name in aside[-MEASURED:]]
+    hardware = {host: one["hardware"] for host, one in about.items()}
+    alike = {
+        step["host"]: (hardware[step["host"]], hosts.zone_of(about[step["host"]])) for step in judged["steps"]
+    }
+    known = estimate.measured(states, hardware)
+    return estimate.expected(alike, judged["kind"], known, wanted["node_seconds"])
+
+
+def _old_state(path: str) -> State:
+    """What an earlier ledger says; an old file that is damaged must not stop the run of today."""
+    try:
+        return _state_of(ledger.Ledger(path))
+    except FleetopsError as error:
+        Display().warning(f"{error.msg} (its durations are not counted)")
+        return State()
 
 
 # --- finished ----------------------------------------------------------------------------------------
@@ -263,7 +310,8 @@ def _finished(
     run = state.run
     me = os.getppid(), lock.start_of(os.getppid())
     if dry or run is None or (run.holder.get("pid"), run.holder.get("start")) != me:
-        return {"outcome": FINISHED, "done": [], "failed_nodes": {}, "not_attempted": {}, "dark": {}}
+        nobody: dict[str, Any] = {"done": [], "failed_nodes": {}, "not_attempted": {}, "dark": {}}
+        return {"outcome": FINISHED, "outcomes": {}, **nobody}
     planned = state.planned
     nodes = {host: state.node(host) for host in planned}
     failed = {
@@ -281,6 +329,15 @@ def _finished(
     book.append({"event": "end", "outcome": outcome, "run": state.last})
     result: dict[str, Any] = {
         "outcome": outcome,
+        "outcomes": {
+            host: {"status": status, "why": those[host]}
+            for status, those in (
+                ("done", dict.fromkeys(done, "")),
+                ("failed", {**failed, **lost}),
+                ("not attempted", rest),
+            )
+            for host in those
+        },
         "done": done,
         "failed_nodes": {**failed, **lost},
         "not_attempted": rest,
@@ -375,12 +432,12 @@ def _status(
         Display().display(f"There is no rollout in '{book.path}'")
         return {"life": "none", "nodes": {}, "gone": []}
     life, sentence, gone = _life(book, state)
-    now = time.time()
     nodes = {}
     for host in dict.fromkeys([*state.planned, *state.nodes]):
         node = state.node(host)
         nodes[host] = {"status": node.status, "stage": node.stage, "since": node.since, "why": node.why}
-    Display().display(_status_text(state, sentence, gone, now))
+    alive = life in ("rolling", "ending")
+    Display().display(progress.status_text(state, sentence, gone, time.time(), alive))
     return {"life": life, "nodes": nodes, "gone": gone, "outcome": state.run.outcome if state.run else ""}
 
 
@@ -410,27 +467,6 @@ def _works(pid: int) -> bool:
     if not working:
         time.sleep(APART)
     return bool(working)
-
-
-def _status_text(state: State, sentence: str, gone: Sequence[str], now: float) -> str:
-    lines = [sentence]
-    if state.paused:
-        lines.append(f"Paused by {state.paused.by} {now - state.paused.since:.0f} s ago: {state.paused.why}")
-    for wave in (state.plan or {}).get("waves", []):
-        counts: dict[str, int] = {}
-        for host in wave["hosts"]:
-            status = state.node(host).status
-            counts[status] = counts.get(status, 0) + 1
-        lines.append(
-            f"{wave['name']}: {', '.join(f'{number} {status}' for status, number in sorted(counts.items()))}"
-        )
-    for host, node in state.nodes.items():
-        if node.status == HELD:
-            place = f": {NOBODY}" if host in gone else ""
-            lines.append(f"{host}: {node.stage or 'begun'} for {now - node.since:.0f} s{place}")
-        elif node.status == FAILED:
-            lines.append(f"{host}: failed: {node.why}")
-    return "\n".join(lines)
 
 
 _DO = {

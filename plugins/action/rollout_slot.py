@@ -134,6 +134,7 @@ def _acquire(place: Place, _arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 def _wait(place: Place) -> slot.Grant:
     told = decided = 0.0
+    said = ""
     while True:
         place.leave_with_parent()
         now = time.time()
@@ -144,8 +145,9 @@ def _wait(place: Place) -> slot.Grant:
                 grant = _settle(place)
                 if grant["answer"] != slot.WAIT:
                     return grant
-            elif grant["first"] and now - told >= TELL:
-                told = now
+            # Another reason is news, but for whose turn it is, which changes all the time.
+            elif grant["first"] and (now - told >= TELL or grant["cause"] not in (said, "turn")):
+                told, said = now, grant["cause"]
                 Display().display(f"{place.host} waits: {grant['why']}")
         time.sleep(LOOK)
 
