@@ -156,6 +156,7 @@ class Fleet:
         dark: Iterable[str] = (),
         forks: int = 5,
         playbook: str = PLAYBOOK.replace("@CURE@", CURE),
+        of_host: Mapping[str, str] | None = None,
         **variables: Any,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -178,7 +179,10 @@ class Fleet:
             for zone, hosts in zones.items()
             for line in (
                 f"[zone_{zone}]",
-                *(f"{host} {DARK if host in set(dark) else LOCAL}" for host in hosts),
+                *(
+                    f"{host} {DARK if host in set(dark) else LOCAL} {(of_host or {}).get(host, '')}"
+                    for host in hosts
+                ),
             )
         ]
         (folder / "hosts.ini").write_text("\n".join(lines) + "\n")
