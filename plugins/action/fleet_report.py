@@ -19,7 +19,6 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import (
     advisories,
     matching,
-    plan,
     records,
     report,
 )
@@ -28,6 +27,7 @@ ARGUMENTS: dict[str, Any] = {
     "name": {"type": "str", "choices": list(report.NAMES), "default": "assess"},
     "stage": {"type": "str", "choices": list(report.STAGES), "default": "after"},
     "hosts": {"type": "list", "elements": "str", "required": True},
+    "outcomes": {"type": "dict", "default": {}},
     "advisories_dirs": {"type": "list", "elements": "path", "default": []},
     "dir": {"type": "path", "default": "./fleetops-report"},
     "fail_on": {
@@ -77,17 +77,19 @@ class ActionModule(ActionBase):
         name, stage, hosts = arguments["name"], arguments["stage"], arguments["hosts"]
         if not hosts:
             raise FleetopsError("There is no host to report on: the pattern, or --limit, matches none")
-        path = os.path.join(os.path.abspath(arguments["dir"]), f"{name}.json")
+        folder = os.path.abspath(arguments["dir"])
+        path, planned = (os.path.join(folder, f"{kind}.json") for kind in (name, "plan"))
         catalogue = advisories.load(arguments["advisories_dirs"])
         found = records.collect(task_vars["hostvars"], hosts, catalogue)
-        compared = name == "remediate"
+        compared = name in report.COMPARED and stage == "after"
         made = report.build(
             name,
             stage,
             found,
             time=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            plan=plan.make(found) if compared and stage == "before" else None,
-            before=_read_before(path, name) if compared and stage == "after" else None,
+            before=report.check_before(_read(path), name, path) if compared else None,
+            planned=report.check_plan(_read(planned), planned) if compared else None,
+            outcomes=records.plain(arguments["outcomes"]),
             dry=bool(self._task.check_mode or boolean(task_vars.get("fleetops_plan_only", False))),
         )
         return made, path
@@ -107,15 +109,15 @@ def _pieces(made: report.Report) -> Iterator[str]:
     yield "\n }" + tail + "\n"
 
 
-def _read_before(path: str, name: str) -> report.Report:
+def _read(path: str) -> Any:
     try:
-        document = json.loads(Host().read(path))
+        return json.loads(Host().read(path))
     except Missing as error:
         raise FleetopsError(
-            f"'{path}' is missing: what was before the cure has to be kept first (stage: before)", path=path
+            f"'{path}' is missing: what was before the change, and what was planned, has to be kept first",
+            path=path,
         ) from error
     except ValueError as error:
         raise FleetopsError(
-            f"'{path}', kept before the cure, is not valid JSON: {error}", path=path
+            f"'{path}', kept before the change, is not valid JSON: {error}", path=path
         ) from error
-    return report.check_before(document, name, path)

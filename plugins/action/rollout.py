@@ -235,7 +235,8 @@ def _check_lock(book: ledger.Ledger) -> None:
         raise FleetopsError(
             f"This run does not hold the lock of '{book.path}'{f', but {who}' if taken and who else ''}: expected the "
             "filter fleetops.kernel.run_lock in the play's `serial`, with the same path. Variables of the inventory "
-            "are not known there: name fleetops_ledger or fleetops_report_dir by -e, or FLEETOPS_LEDGER in the environment",
+            "are not known there: name fleetops_ledger or fleetops_report_dir by -e, or FLEETOPS_LEDGER in the "
+            "environment",
             path=book.path,
         )
 

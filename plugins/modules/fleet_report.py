@@ -16,19 +16,19 @@ description:
     command lines in it may hold what is nobody else's business.
   - Runs once, on the controller, and opens no connection. It takes the facts that M(fleetops.kernel.node_facts) left
     with each host, and, where the role P(fleetops.kernel.assess#role) looked, why a host could not be reached or read.
-  - For a remediation it runs twice. V(before) keeps what was found and the plan; V(after) adds what became of each node
-    and what changed.
+  - For what changes nodes it runs twice. V(before) keeps what was found; V(after) adds, from C(plan.json) below O(dir)
+    (see M(fleetops.kernel.rollout)) and O(outcomes), what became of each node and what changed.
   - Fails, after it has written and printed, when a host could not be reached or read, when a planned node was not
     cured, and as O(fail_on) says. The exit code of C(ansible-playbook) is then 2.
 options:
   name:
     description: Which report. Its file is C(<name>.json) below O(dir).
     type: str
-    choices: [assess, remediate]
+    choices: [assess, remediate, rolling_kernel_upgrade]
     default: assess
   stage:
     description:
-      - V(before) keeps what is to be compared with and the plan; V(after) completes it.
+      - V(before) keeps what is to be compared with; V(after) completes it.
       - A report O(name=assess) knows V(after) only in effect; nothing is compared.
     type: str
     choices: [before, after]
@@ -38,6 +38,10 @@ options:
     type: list
     elements: str
     required: true
+  outcomes:
+    description: What became of planned nodes, C(status) and C(why) by host, as M(fleetops.kernel.rollout) returns it.
+    type: dict
+    default: {}
   advisories_dirs:
     description:
       - Folders with a site's own advisories, read beside those of the collection. One with the id of one of the

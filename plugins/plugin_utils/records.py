@@ -21,9 +21,8 @@ from ansible_collections.fleetops.kernel.plugins.plugin_utils.readings import No
 
 PARTS = ("kernel", "kdump", "links", "actors")
 FACT = "fleetops_"
-# Where the role assess registers its look at a node, and remediate what became of it.
+# Where the role assess registers its look at a node.
 LOOK = "assess_look"
-OUTCOME = "fleetops_outcome"
 KNOWN_BAD = "kernel-known-bad"
 # The folder on the controller that is read instead of a dead node.
 ROOT = "fleetops_root"
@@ -32,13 +31,6 @@ CHOICES = tuple(sitevars.CHECKS)
 WANTED = (*target.NAMES, good.POLICY)
 ZONE_GROUPS = "fleetops_zone_groups"
 ZONES = "zone[_-].+"
-
-
-class Outcome(TypedDict):
-    """What became of a planned node: done, failed, not attempted, nothing to do; planned in check mode."""
-
-    status: str
-    why: str
 
 
 class LeftBehind(TypedDict):
@@ -69,7 +61,6 @@ class Record(TypedDict):
     unreadable: str | None
     bad_variables: str | None
     left_behind: LeftBehind | None
-    outcome: Outcome | None
 
 
 def collect(
@@ -94,7 +85,6 @@ def record(host: str, variables: Mapping[str, Any], advisories: Sequence[Advisor
         facts = _facts(variables)
         unreadable = "it was not looked at" if facts is None else None
     chosen = {key: plain(variables.get(key)) for key in CHOICES}
-    outcome = plain(variables.get(OUTCOME))
     bad = sitevars.wrong(chosen) if facts else {}
     found: list[Finding] = []
     try:
@@ -120,9 +110,6 @@ def record(host: str, variables: Mapping[str, Any], advisories: Sequence[Advisor
         "unreadable": f"bad variable: {sitevars.say(bad)}" if bad else unreadable,
         "bad_variables": sitevars.say(bad),
         "left_behind": _left_behind(variables, look),
-        "outcome": {"status": str(outcome["status"]), "why": str(outcome.get("why") or "")}
-        if outcome
-        else None,
     }
 
 

@@ -13,11 +13,13 @@ from typing import Any, TypedDict
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Finding, OnPanic, Step
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import findings, matching, text
-from ansible_collections.fleetops.kernel.plugins.plugin_utils.plan import Plan, key_of
-from ansible_collections.fleetops.kernel.plugins.plugin_utils.records import FACT, Outcome, Record
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.plan import key_of
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.records import FACT, Record
 
 SCHEMA = 1
-NAMES = ("assess", "remediate")
+# These compare what was before with what is.
+COMPARED = ("remediate", "rolling_kernel_upgrade")
+NAMES = ("assess", *COMPARED)
 STAGES = ("before", "after")
 NEVER = "never"
 
@@ -34,6 +36,20 @@ class Before(TypedDict):
     uptime: float | None
 
 
+class Outcome(TypedDict):
+    """What became of a planned node: done, failed, not attempted, nothing to do; planned in check mode."""
+
+    status: str
+    why: str
+
+
+class Planned(TypedDict):
+    """What was to be done: the step of each host that has one, and why of others something is held back."""
+
+    steps: Mapping[str, Step]
+    held_back: Mapping[str, str]
+
+
 class Difference(TypedDict):
     """Findings by their key. ``left`` were open and are, ``new`` were not."""
 
@@ -47,24 +63,22 @@ def build(
     stage: str,
     records: Mapping[str, Record],
     time: str,
-    plan: Plan | None = None,
     before: Report | None = None,
+    planned: Planned | None = None,
+    outcomes: Mapping[str, Outcome] | None = None,
     dry: bool = False,
 ) -> Report:
     """The report *name*.
 
-    Before the cure, *plan* says what is going to be done; after it, *before* is the report of that stage. *dry*: check
-    mode, or only planned, so that nothing was to be done. *time* is ISO 8601, in UTC.
+    After a change, *before* is the report of that stage, *planned* what was to be done, and *outcomes* what became of
+    it. *dry*: check mode, or only planned, so that nothing was to be done. *time* is ISO 8601, in UTC.
     """
     hosts = {host: _host(record) for host, record in records.items()}
-    if plan is not None:
-        steps = {step["host"]: step for step in plan["steps"]}
+    if before is not None and planned is not None:
         for host, entry in hosts.items():
-            entry["step"] = steps.get(host)
-            entry["held_back"] = plan["held_back"].get(host, "")
-    if before is not None:
-        for host, entry in hosts.items():
-            _compare(host, entry, records[host], before, dry)
+            entry["step"] = planned["steps"].get(host)
+            entry["held_back"] = planned["held_back"].get(host, "")
+            _compare(host, entry, before, (outcomes or {}).get(host), dry)
     return {
         "schema": SCHEMA,
         "report": name,
@@ -88,6 +102,16 @@ def check_before(document: Any, name: str, path: str) -> Report:
             )
     report: Report = document
     return report
+
+
+def check_plan(document: Any, path: str) -> Planned:
+    """The plan of this run, as it was read back. Raises FleetopsError when it is not that."""
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise FleetopsError(f"'{path}' is not a plan: expected schema {SCHEMA}", path=path)
+    return {
+        "steps": {step["host"]: step for step in document["steps"]},
+        "held_back": document["held_back"],
+    }
 
 
 def failures(report: Report, fail_on: str) -> list[str]:
@@ -166,14 +190,14 @@ def _kernel(entry: Mapping[str, Any]) -> Mapping[str, Any]:
     return (entry["facts"] or {}).get(f"{FACT}kernel") or {}
 
 
-def _compare(host: str, entry: dict[str, Any], record: Record, before: Report, dry: bool) -> None:
+def _compare(host: str, entry: dict[str, Any], before: Report, outcome: Outcome | None, dry: bool) -> None:
     """Complete the entry of a host by what it was, what became of it, and what changed."""
     was = before["hosts"].get(host)
     if was is None:
         raise FleetopsError(
             f"What was kept before the cure does not hold the host '{host}': it is of another run"
         )
-    step: Step | None = was.get("step")
+    step: Step | None = entry["step"]
     kernel = _kernel(was)
     kept: Before = {
         "findings": was["findings"],
@@ -182,8 +206,8 @@ def _compare(host: str, entry: dict[str, Any], record: Record, before: Report, d
         "boot_id": kernel.get("boot_id"),
         "uptime": kernel.get("uptime"),
     }
-    entry["before"], entry["step"], entry["held_back"] = kept, step, was.get("held_back", "")
-    entry["outcome"] = _outcome(step, was, record["outcome"], dry)
+    entry["before"] = kept
+    entry["outcome"] = _outcome(entry, was, outcome, dry)
     touched = entry["outcome"]["status"] in ("done", "failed")
     if touched and entry["facts"] is not None and _same_reading(kept, _kernel(entry)):
         # The facts of before are still there when nobody looked again: they prove nothing.
@@ -211,13 +235,13 @@ def _not_cured(step: Step, entry: Mapping[str, Any]) -> str:
     return f"done, but {'; '.join(whys)}" if whys else ""
 
 
-def _outcome(step: Step | None, was: Mapping[str, Any], got: Outcome | None, dry: bool) -> Outcome:
+def _outcome(entry: Mapping[str, Any], was: Mapping[str, Any], got: Outcome | None, dry: bool) -> Outcome:
     dark = was["unreachable"] or was["unreadable"]
     if dark:
         return {"status": "not attempted", "why": str(dark)}
-    if step is None and was.get("held_back"):
-        return {"status": "nothing to do", "why": was["held_back"]}
-    if step is None:
+    if entry["step"] is None and entry["held_back"]:
+        return {"status": "nothing to do", "why": entry["held_back"]}
+    if entry["step"] is None:
         stuck = [key_of(finding) for finding in was["findings"] if finding["status"] == "affected"]
         return {
             "status": "nothing to do",

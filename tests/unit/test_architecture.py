@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -330,7 +330,7 @@ def modules_are_documented(root: Path) -> Iterator[str]:
         action = root / "plugins/action" / Path(path).name
         # A module that only documents an action plugin has nothing to run.
         code = text if "\ndef main(" in text or not action.exists() else action.read_text()
-        yield from _returned(path, code, set(parsed["RETURN"] or {}))
+        yield from _returned(path, code, set(parsed["RETURN"] or {}), _imported(root, code))
     for module, (options, examples) in documented.items():
         tasks = examples or []
         if not any(module in task for task in tasks):
@@ -348,7 +348,14 @@ def words_of(*nodes: ast.AST | None) -> set[str]:
     return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
-def _returned(path: str, text: str, documented: set[str]) -> Iterator[str]:
+def _imported(root: Path, text: str) -> list[str]:
+    """The files below module_utils whose names this source takes: what is returned may be made there."""
+    names = re.findall(r"^from ansible_collections\S+\.module_utils\.(\S+) import", text, re.MULTILINE)
+    paths = [root / "plugins/module_utils" / f"{name.replace('.', '/')}.py" for name in names]
+    return [path.read_text() for path in paths if path.exists()]
+
+
+def _returned(path: str, text: str, documented: set[str], imported: Iterable[str] = ()) -> Iterator[str]:
     """Keys that the source hands to Result, or sets on what it returned, against RETURN."""
     tree = ast.parse(text)
     written: set[str] = set()
@@ -361,7 +368,7 @@ def _returned(path: str, text: str, documented: set[str]) -> Iterator[str]:
             written |= words_of(node.slice)
     for key in sorted(written - documented):
         yield f"{path}: returns '{key}', which RETURN does not know"
-    words = words_of(*ast.walk(tree))
+    words = words_of(*ast.walk(tree), *(node for one in imported for node in ast.walk(ast.parse(one))))
     for key in sorted(documented - written - words):
         yield f"{path}: RETURN knows '{key}', which nothing in the source names"
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.records import natural
-from ansible_collections.fleetops.kernel.plugins.plugin_utils.text import findings, remediate
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.text import findings, outcomes
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.text.lines import (
     FEW,
     OUTCOMES,
@@ -50,12 +50,10 @@ def render(report: Mapping[str, Any], color: bool) -> str:
     paint = Paint(color)
     hosts: Hosts = report["hosts"]
     lines = [_title(report), ""]
-    if report["report"] == "remediate" and report["stage"] == "after":
-        lines += [*remediate.outcomes(hosts, paint), ""]
+    if any("outcome" in entry for entry in hosts.values()):
+        lines += [*outcomes.told(hosts, paint), ""]
     lines += _verdicts(hosts, paint)
     lines += findings.told(hosts, paint)
-    if report["stage"] == "before":
-        lines += remediate.plan(hosts)
     lines += ["", *_conclusion(report, paint)]
     return "\n".join(line.rstrip() for line in lines)
 
@@ -63,7 +61,7 @@ def render(report: Mapping[str, Any], color: bool) -> str:
 def _title(report: Mapping[str, Any]) -> str:
     zones = {entry["zone"] for entry in report["hosts"].values() if entry["zone"]}
     where = f" in {count(len(zones), 'zone')}" if zones else ""
-    what = f"{report['report']}{', before the cure' if report['stage'] == 'before' else ''}"
+    what = f"{report['report']}{', before the change' if report['stage'] == 'before' else ''}"
     what += " of what dead nodes left behind" if _dead(report["hosts"]) else ""
     return f"fleetops.kernel {what}: {count(len(report['hosts']), 'node')}{where}, {moment(report['time'])}"
 

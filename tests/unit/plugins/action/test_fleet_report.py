@@ -118,13 +118,22 @@ def test_fail_on_fails_it(tmp_path: Path, shown: list[str]) -> None:
     assert "1 finding of severity high or worse (n1)" in done["msg"]
 
 
+def planned(folder: Path, *hosts: str) -> None:
+    """What the action rollout leaves."""
+    steps = [
+        {"host": host, "zone": "a", "wave": 0, "roles": {}, "because": [], "reboot": True} for host in hosts
+    ]
+    (folder / "plan.json").write_text(json.dumps({"schema": 1, "steps": steps, "held_back": {}}))
+
+
 def test_before_and_after_a_cure(tmp_path: Path, shown: list[str]) -> None:
     before = arguments(tmp_path, ["n1", "n2"], name="remediate", stage="before")
     done = run(before, {"n1": facts(loaded=False), "n2": DARK})
     assert not done.get("failed"), "a dark host must not keep the others from their cure"
-    assert "PLAN: 1 node" in shown[0]
-    after = {"n1": {**facts(loaded=True), "fleetops_outcome": {"status": "done", "why": ""}}, "n2": DARK}
-    done = run({**before, "stage": "after"}, after)
+    planned(tmp_path, "n1")
+    after = {"n1": facts(loaded=True), "n2": DARK}
+    outcomes = {"n1": {"status": "done", "why": ""}}
+    done = run({**before, "stage": "after", "outcomes": outcomes}, after)
     assert done["msg"].startswith("1 of 2 hosts could not be reached (n2).")
     written = json.loads((tmp_path / "remediate.json").read_text())
     assert written["hosts"]["n1"]["outcome"]["status"] == "done"
@@ -135,7 +144,7 @@ def test_before_and_after_a_cure(tmp_path: Path, shown: list[str]) -> None:
 @pytest.mark.parametrize(
     ("kept", "words"),
     [
-        (None, "is missing: what was before the cure has to be kept first"),
+        (None, "remediate.json' is missing: what was before the change"),
         ("{", "is not valid JSON"),
         ("{}", "expected schema '1', got 'None'"),
         (
@@ -149,14 +158,23 @@ def test_without_what_was_before_there_is_no_after(
 ) -> None:
     if kept is not None:
         (tmp_path / "remediate.json").write_text(kept)
+    planned(tmp_path, "n1")
     done = run(arguments(tmp_path, ["n1"], name="remediate"), {"n1": facts(loaded=True)})
     assert done["failed"]
     assert words in done["msg"]
     assert not shown
 
 
+def test_without_the_plan_there_is_no_after(tmp_path: Path, shown: list[str]) -> None:
+    before = arguments(tmp_path, ["n1"], name="remediate", stage="before")
+    run(before, {"n1": facts(loaded=False)})
+    done = run({**before, "stage": "after"}, {"n1": facts(loaded=True)})
+    assert "plan.json' is missing" in done["msg"]
+
+
 def test_check_mode_and_a_mere_plan_need_no_cure(tmp_path: Path, shown: list[str]) -> None:
     before = arguments(tmp_path, ["n1"], name="remediate", stage="before")
+    planned(tmp_path, "n1")
     for check, variables in ((True, {}), (False, {"fleetops_plan_only": True})):
         run(before, {"n1": facts(loaded=False)})
         done = run({**before, "stage": "after"}, {"n1": facts(loaded=False)}, check=check, **variables)
