@@ -79,6 +79,5 @@ def test_after_a_fall_back_a_kernel_that_comes_later_does_not_and_assess_says_so
         again = clone.converge(kernel_upgrade_release=kernels.new, **QUICK)
         assert again.rc == 0, again.text
         assert kernels.ended(clone) == kernels.kept()
-        print(
-            f"{kernels.old} runs, though {kernels.new} was installed; default-pinned: {finding['reason'].partition(': ')[0]}"
-        )
+        why = finding["reason"].partition(": ")[0]
+        print(f"{kernels.old} runs, though {kernels.new} was installed; default-pinned: {why}")
