@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which services count as running. The blocks are as `systemctl show` of systemd 252 prints them, in its own order."""
+"""Which services count as running. The blocks are written by hand, in the order of the one captured block there is."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._readers import units as reader
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import units
 
-HOSTS = Path(__file__).resolve().parents[2] / "fixtures" / "hosts"
+FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
+HOSTS = FIXTURES / "hosts"
+# `systemctl show kdump-tools.service --all` of a node, with all properties.
+CAPTURED = FIXTURES / "sos/debian-6.1-incident/sos_commands/systemd/systemctl_show_service_--all"
 
 
 def block(name: str, state: str = "active/running", **more: str) -> str:
     active, sub = state.split("/")
     values = {
         "Type": "simple",
+        "Id": f"{name}.service",
         "RequiredBy": "",
         "WantedBy": "multi-user.target",
         "TriggeredBy": "",
-        "Id": f"{name}.service",
         "ActiveState": active,
         "SubState": sub,
         "UnitFileState": "enabled",
@@ -36,6 +39,15 @@ def block(name: str, state: str = "active/running", **more: str) -> str:
 
 def services(*blocks: str) -> units.Services:
     return units.services("\n".join(blocks))
+
+
+def test_what_a_node_printed_is_read_and_has_the_form_of_what_is_written_here() -> None:
+    text = CAPTURED.read_text()
+    assert units.services(text) == ([], ["kdump-tools"], [], [], [])
+    names = [line.partition("=")[0] for line in text.splitlines()]
+    written = [line.partition("=")[0] for line in block("ssh").splitlines()]
+    assert [name for name in names if name in units.PROPERTIES] == written
+    assert sorted(written) == sorted(units.PROPERTIES)
 
 
 ASKED = {"WantedBy": "", "UnitFileState": "static"}
