@@ -46,7 +46,7 @@ def after_reboot(
         problems.append(
             f"no reboot could be proved: the boot_id is unknown ({readings.why(kernel, 'boot_id')})"
         )
-    expected = asked.get(BACK, {}).get("want") or release
+    expected = release or asked.get(BACK, {}).get("want") or ""
     if BACK in names and not expected and not command and kernel.get("load_kexec") is not True:
         entry = kernel.get("next_boot")
         if entry is None:

@@ -94,3 +94,48 @@ def test_the_boot_behind_a_commit_by_kexec_is_made_up_for_once(
         rows = [{"module": module, "this_boot": this_boot} for module, this_boot in records]
         given["__kernel_upgrade_records"] = {"records": rows}
     assert Environment(autoescape=False).from_string(fact).render(given) == str(wanted)
+
+
+@pytest.mark.parametrize(
+    ("reboot", "held", "armed", "interrupted", "gates", "wanted"),
+    [
+        # reboot.yml of this run has waited for it.
+        (True, "before", True, False, None, False),
+        # Somebody else rebooted, or it was an earlier boot that reboot.yml left.
+        (True, None, True, False, None, True),
+        (True, "long ago", True, False, None, True),
+        (True, None, None, False, None, True),
+        (True, None, False, False, None, False),
+        # Nothing was to be booted.
+        (False, None, True, False, None, False),
+        (False, None, False, True, None, True),
+        (False, "before", True, True, None, False),
+        # A site that does not want it.
+        (False, None, True, True, ["units_running"], False),
+        (False, None, True, True, ["kdump_armed"], True),
+    ],
+)
+def test_kdump_is_waited_for_where_no_reboot_of_this_run_has_done_so(
+    reboot: bool,
+    held: str | None,
+    armed: bool | None,
+    interrupted: bool,
+    gates: list[str] | None,
+    wanted: bool,
+) -> None:
+    (fact,) = [
+        task["ansible.builtin.set_fact"]["__kernel_upgrade_unseen"]
+        for task in tasks_of("verify")
+        if "__kernel_upgrade_unseen" in task.get("ansible.builtin.set_fact", {})
+    ]
+    given: dict[str, Any] = {
+        "__kernel_upgrade_before": {"ansible_facts": {"fleetops_kernel": {"boot_id": "before"}}},
+        "__kernel_upgrade_trial": {"reboot": reboot},
+        "__kernel_upgrade_armed": armed,
+        "__kernel_upgrade_interrupted": interrupted,
+    }
+    if held:
+        given["__node_maintenance_held"] = {"after": held, "gates": []}
+    if gates:
+        given["node_maintenance_gates"] = gates
+    assert Environment(autoescape=False).from_string(fact).render(given) == str(wanted)

@@ -271,6 +271,12 @@ def test_what_boots_next_is_what_is_expected() -> None:
     [
         ({}, {"release": "6.1.0-99-amd64"}, "6.1.0-99-amd64"),
         ({}, {"options": {"kernel_running": {"want": "6.1.0-98-amd64"}}}, "6.1.0-98-amd64"),
+        # What a site has for all its nodes is no answer to the role that wants one kernel on this node.
+        (
+            {},
+            {"release": "6.1.0-99-amd64", "options": {"kernel_running": {"want": "6.1.0-98-amd64"}}},
+            "6.1.0-99-amd64",
+        ),
         # What kexec starts nobody knows here.
         ({}, {"command": "systemctl kexec"}, ""),
         ({}, {"command": "systemctl kexec", "release": "6.1.0-99-amd64"}, "6.1.0-99-amd64"),
