@@ -199,6 +199,25 @@ def test_availability_counts_what_is_down_for_any_reason() -> None:
     assert answers(state, 1, "a2") == ["wait"]
 
 
+def test_one_worker_does_not_wait_for_an_unhealthy_node_that_comes_later_and_never_gets_a_worker() -> None:
+    limits: dict[str, Any] = {"max_unavailable": {"a": 1}, "unavailable": {"a": ["a2"]}}
+    run = Fleet(1, begun(wave("a", ["a1", "a2"]), time=1000, **limits), 1, 0.0)
+    run.roll()
+    assert ("refused", "a1") in run.log
+    assert ("done", "a2") in run.log
+    # With a worker for each, the unhealthy one goes first, and makes room.
+    run = Fleet(1, begun(wave("a", ["a1", "a2"]), time=1000, **limits), 2, 0.0)
+    run.roll()
+    assert [host for kind, host in run.log if kind == "done"] == ["a2", "a1"]
+
+
+def test_a_worker_that_died_while_it_waited_holds_nobody_up() -> None:
+    run = Fleet(1, begun(wave("a", ["a1", "a2", "a3"]), time=1000), 3, 0.0)
+    run.dead = ["a1"]
+    run.roll()
+    assert sorted(host for kind, host in run.log if kind == "done") == ["a2", "a3"]
+
+
 def test_a_window_that_closes_before_the_end_is_not_begun() -> None:
     windows = [{"days": ["mon"], "from": "22:00", "to": "23:00"}]
     monday = 1_700_517_600.0  # 2023-11-20 22:00 UTC
@@ -221,6 +240,7 @@ class Fleet:
         self.now = 1000.0
         self.log: list[tuple[str, str]] = []
         self.highest = 0
+        self.dead: list[str] = []  # whose workers never ask
 
     def write(self, kind: str, host: str, **more: Any) -> None:
         self.log.append((kind, host))
@@ -231,6 +251,7 @@ class Fleet:
         plan = self.state.plan or {}
         for each in plan["waves"]:
             todo = [host for host in each["hosts"] if self.state.node(host).status != "done"]
+            todo = [host for host in todo if host not in self.dead]
             waiting: list[str] = []
             running: dict[str, float] = {}
             idle = 0
