@@ -2,6 +2,7 @@
 """The role node_maintenance as an Ansible user runs it, over an ssh that is a script: it boots, dies and comes back.
 
 The script runs what it is asked here, under the boot_id that the test wrote down, and refuses while the node is dead.
+All cases are nodes of one run: starting Ansible for each took minutes.
 """
 
 from __future__ import annotations
@@ -11,22 +12,29 @@ import contextlib
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.rollout import ledger, lock
+
 FIRST = "11111111-1111-4111-8111-111111111111"
 SECOND = "22222222-2222-4222-8222-222222222222"
 THIRD = "33333333-3333-4333-8333-333333333333"
+PANIC = "Kernel panic - not syncing: VFS: Unable to mount root fs"
 
 SSH = """\
 #!/bin/sh
+STATE=@STATE@
+export STATE
 case " $* " in *" -O "*) exit 0 ;; esac
 for word; do last=$word; done
 if [ -e "$STATE/dead" ]; then
@@ -56,229 +64,320 @@ show() {
 show ssh active running
 if [ -e "$STATE/without_cron" ]; then show cron failed failed; else show cron active running; fi
 """
+# As rollout.yml runs the role: what it ends with has to be a failure that a rescue sees, never an unreachable node.
 PLAY = """\
 ---
 - hosts: all
   gather_facts: false
+  strategy: free
+  ignore_unreachable: true
   tasks:
-    - ansible.builtin.import_role:
-        name: fleetops.kernel.node_maintenance
+    - block:
+        - ansible.builtin.import_role:
+            name: fleetops.kernel.node_maintenance
+        - ansible.builtin.set_fact:
+            end: {back: true, held: "{{ __node_maintenance_held | default({}) }}", msg: ""}
+      rescue:
+        - ansible.builtin.set_fact:
+            end: {back: false, held: {}, msg: "{{ ansible_failed_result.msg | default('no message') }}"}
+    - ansible.builtin.debug:
+        msg: "END {{ inventory_hostname }} {{ end | to_json }}"
 """
+# Task files of a site, as the hooks name them.
+LOCAL = {"delegate_to": "localhost", "vars": {"ansible_connection": "local"}}
+STATE = "{{ playbook_dir }}/{{ inventory_hostname }}"
+HOOKS: dict[str, dict[str, Any]] = {
+    "evidence.yml": {
+        "ansible.builtin.set_fact": {"node_maintenance_evidence": [{"source": "console", "text": PANIC}]}
+    },
+    "no_evidence.yml": {"ansible.builtin.fail": {"msg": "the BMC is away"}},
+    "power.yml": {
+        "ansible.builtin.command": f"sh -c 'touch {STATE}/power; echo {THIRD} > {STATE}/boot_id; rm {STATE}/dead'",
+        **LOCAL,
+    },
+    "no_power.yml": {"ansible.builtin.fail": {"msg": "no such outlet"}},
+}
+
+
+@dataclass
+class Case:
+    """A node, and how it has to end. *says*: words of its failure; none: it is back."""
+
+    why: str
+    flags: tuple[str, ...] = ()
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    says: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+    boots: int = 1
+    power: bool = False
+    # Of Redfish: the state of its power, and what is posted.
+    bmc: str = ""
+    posted: tuple[str, ...] = ()
+
+
+POWER = {"node_maintenance_power_tasks": "power.yml", "node_maintenance_power_cycle": True}
+REDFISH = {"node_maintenance_evidence_tasks": "redfish", "node_maintenance_power_tasks": "redfish"}
+PATIENT = {"node_maintenance_gate_timeout": 200, "node_maintenance_reboot_timeout": 200}
+# Where what is waited for comes by power, not by time.
+LATE = {"node_maintenance_gate_timeout": 200}
+CASES = {
+    "back": Case("another boot answers and its gates are open", variables=PATIENT),
+    "no_evidence_file": Case(
+        "a hook that is not there is known before anything happens",
+        variables={"node_maintenance_evidence_tasks": "missing.yml"},
+        says=("node_maintenance_evidence_tasks=missing.yml",),
+        boots=0,
+    ),
+    "no_power_file": Case(
+        "a hook that is not there is known before anything happens",
+        variables={**POWER, "node_maintenance_power_tasks": "missing.yml"},
+        says=("node_maintenance_power_tasks=missing.yml",),
+        boots=0,
+    ),
+    "no_power_hook": Case(
+        "who wants power cycles says how",
+        variables={"node_maintenance_power_cycle": True},
+        says=("node_maintenance_power_cycle needs node_maintenance_power_tasks",),
+        boots=0,
+    ),
+    "no_such_gate": Case(
+        "a gate that there is not is known before the reboot",
+        variables={"node_maintenance_gates": ["kernel_runs"]},
+        says=("no_such_gate is not rebooted: There is no gate 'kernel_runs'",),
+        boots=0,
+    ),
+    "other_kernel": Case(
+        "another kernel than the expected one is no return, and is not waited for",
+        variables={
+            **PATIENT,
+            "node_maintenance_release": "9.9.9-none",
+            "node_maintenance_gate_timeout": 9999,
+        },
+        says=(f"runs {platform.release()}, not 9.9.9-none",),
+    ),
+    "lost_service": Case(
+        "a service that does not come back is named",
+        ("loses",),
+        {"node_maintenance_reboot_timeout": 200},
+        says=("units_running is closed", "cron ran before, and has failed"),
+    ),
+    "refuses": Case(
+        "a reboot that did not begin is no lost node",
+        ("refuses",),
+        POWER,
+        says=("refuses was not rebooted", "not now"),
+    ),
+    "same_boot": Case(
+        "a node that still runs the boot of before was not lost and is not power-cycled",
+        ("same",),
+        POWER,
+        says=("the boot of before still runs",),
+        never=("is lost",),
+    ),
+    "lost": Case(
+        "a node that does not come back is lost with the last that is known; the event log stands in its order",
+        ("hangs",),
+        REDFISH,
+        says=(
+            "lost is lost",
+            f"boot_id {FIRST}",
+            f"expected {platform.release()}",
+            "it is not power-cycled: node_maintenance_power_cycle is false",
+            "OK OS boot began | /redfish/v1/Systems/1/LogServices/SEL: 2026-11-24T12:00:02Z Critical OS stop: panic",
+        ),
+        bmc="On",
+    ),
+    "no_power": Case(
+        "evidence that cannot be had stops nothing, and a power cycle that fails is said",
+        ("hangs",),
+        {
+            "node_maintenance_evidence_tasks": "no_evidence.yml",
+            "node_maintenance_power_tasks": "no_power.yml",
+            "node_maintenance_power_cycle": True,
+        },
+        says=("there is no evidence", "it could not be power-cycled: Hook: no such outlet"),
+    ),
+    "power_other_kernel": Case(
+        "a node that power brought back on another kernel has failed; without a ledger nobody counts",
+        ("hangs",),
+        {**POWER, **LATE, "node_maintenance_release": "9.9.9-none"},
+        says=(f"runs {platform.release()}, not 9.9.9-none",),
+        never=("is lost",),
+        power=True,
+    ),
+    "redfish_on": Case(
+        "redfish brings a node back, which the gates then judge",
+        ("hangs",),
+        {**REDFISH, **LATE, "node_maintenance_power_cycle": True},
+        bmc="On",
+        posted=("ForceRestart",),
+    ),
+    "redfish_off": Case(
+        "one that is off is switched on",
+        ("hangs",),
+        {**REDFISH, **LATE, "node_maintenance_power_cycle": True, "node_maintenance_evidence_tasks": ""},
+        bmc="Off",
+        posted=("On",),
+    ),
+    "no_run": Case(
+        "a ledger without a run allows nothing",
+        ("hangs",),
+        {**POWER, "node_maintenance_ledger": "{{ playbook_dir }}/empty.jsonl"},
+        says=(
+            "no_run is lost",
+            "it is not power-cycled: The ledger",
+            "holds no run of this ansible-playbook",
+        ),
+    ),
+}
+# Both hang, and the rollout of their ledger has one power cycle left.
+COUNTED = {
+    **POWER,
+    **LATE,
+    "node_maintenance_evidence_tasks": "evidence.yml",
+    "node_maintenance_ledger": "{{ playbook_dir }}/rollout.jsonl",
+}
 
 
 class Node:
     """A machine that is a folder with its state."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.state = folder, folder / "state"
+    def __init__(self, folder: Path, *flags: str) -> None:
+        self.state = folder
         (self.state / "bin").mkdir(parents=True)
-        for path, text in (
-            (folder / "ssh", SSH),
-            (folder / "reboot", REBOOT),
-            (self.state / "bin" / "systemctl", SYSTEMCTL),
-        ):
-            path.write_text(text)
-            path.chmod(0o755)
+        for path, text in (("ssh", SSH), ("reboot", REBOOT), ("bin/systemctl", SYSTEMCTL)):
+            (folder / path).write_text(text.replace("@STATE@", str(self.state)))
+            (folder / path).chmod(0o755)
         (self.state / "boot_id").write_text(FIRST)
         (self.state / "next_boot_id").write_text(SECOND)
-        (folder / "play.yml").write_text(PLAY)
-        (folder / "hosts.ini").write_text(f"n1 ansible_ssh_executable={folder / 'ssh'}\n")
+        for flag in flags:
+            (self.state / flag).touch()
 
-    def set(self, *names: str) -> None:
-        for name in names:
-            (self.state / name).touch()
+    def has(self, flag: str) -> bool:
+        return (self.state / flag).exists()
 
     def boots(self) -> int:
-        found = self.state / "boots"
-        return len(found.read_text().split()) if found.exists() else 0
+        return len((self.state / "boots").read_text().split()) if self.has("boots") else 0
 
-    def comes_back(self, boot_id: str = THIRD) -> None:
+    def comes_back(self) -> None:
         """As after a power cycle."""
-        (self.state / "boot_id").write_text(boot_id)
+        (self.state / "boot_id").write_text(THIRD)
         (self.state / "dead").unlink(missing_ok=True)
 
-    def run(self, *arguments: str, **variables: Any) -> tuple[int, str]:
+
+class Run:
+    """Nodes, each with its variables, and what became of them."""
+
+    def __init__(self, folder: Path, nodes: Mapping[str, Mapping[str, Any]], *arguments: str) -> None:
         given = {
-            "node_maintenance_reboot_command": str(self.folder / "reboot"),
             "node_maintenance_release": platform.release(),
             "node_maintenance_gates": ["kernel_running", "units_running"],
             "node_maintenance_gate_options": {"units_running": {"stable_for": 0}},
             "node_maintenance_gate_timeout": 3,
             "node_maintenance_gate_interval": 1,
             "node_maintenance_reboot_timeout": 3,
-            **variables,
         }
-        done = subprocess.run(
-            ["ansible-playbook", "-i", "hosts.ini", "play.yml", "-e", json.dumps(given), *arguments],
-            cwd=self.folder,
-            env={
-                **os.environ,
-                "STATE": str(self.state),
-                "ANSIBLE_NOCOLOR": "1",
-                "ANSIBLE_PIPELINING": "1",
-                "ANSIBLE_PYTHON_INTERPRETER": os.path.realpath(sys.executable),
-                "ANSIBLE_LOCAL_TEMP": str(self.folder / "tmp"),
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        return done.returncode, " ".join(done.stdout.split())
+        hosts = {
+            name: {
+                **given,
+                "ansible_ssh_executable": str(folder / name / "ssh"),
+                "node_maintenance_reboot_command": str(folder / name / "reboot"),
+                **variables,
+            }
+            for name, variables in nodes.items()
+        }
+        (folder / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}))
+        (folder / "play.yml").write_text(PLAY)
+        for name, task in HOOKS.items():
+            (folder / name).write_text(json.dumps([{"name": "Hook", **task}]))
+        with (folder / "output.txt").open("w") as output:
+            process = subprocess.Popen(
+                ["ansible-playbook", "-i", "hosts.json", "play.yml", "-f", "8", *arguments],
+                cwd=folder,
+                env={
+                    **os.environ,
+                    "ANSIBLE_NOCOLOR": "1",
+                    "ANSIBLE_PIPELINING": "1",
+                    "ANSIBLE_PYTHON_INTERPRETER": os.path.realpath(sys.executable),
+                    "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            begin_rollout(folder / "rollout.jsonl", process.pid)
+            try:
+                self.code = process.wait(timeout=580)
+            finally:
+                process.kill()
+        self.text = (folder / "output.txt").read_text()
+        told = [json.loads(line) for line in re.findall(r'^ +"msg": ("END .*")$', self.text, re.MULTILINE)]
+        self.ends: dict[str, dict[str, Any]] = {
+            host: json.loads(end) for host, end in (line.split(" ", 2)[1:] for line in told)
+        }
 
 
-@pytest.fixture
-def node(tmp_path: Path) -> Node:
-    return Node(tmp_path)
+def begin_rollout(path: Path, pid: int) -> None:
+    """A rollout with one power cycle, of the ansible-playbook *pid*, which needs longer than this to get anywhere."""
+    run = {"run": "r", "rollout": "r"}
+    plan = {"run": "r", "rollout": {"kind": "kernel", "goal": "g", "waves": [], "power_cycles": 1}}
+    begin = {"event": "begin", **run, **lock.holder_of(pid).as_event()}
+    ledger.Ledger(str(path)).append(begin, {"event": "plan", **plan})
 
 
-def hook(node: Node, name: str, task: dict[str, Any]) -> str:
-    (node.folder / name).write_text(json.dumps([{"name": "Hook", **task}]))
-    return name
-
-
-def touches(node: Node, name: str) -> dict[str, Any]:
-    return {
-        "ansible.builtin.command": {"argv": ["touch", str(node.state / name)]},
-        "delegate_to": "localhost",
-        "vars": {"ansible_connection": "local"},
-    }
-
-
-def test_another_boot_answers_and_its_gates_are_open(node: Node) -> None:
-    before = hook(node, "before.yml", touches(node, "before"))
-    after = hook(node, "after.yml", touches(node, "after"))
-    code, text = node.run(node_maintenance_before_tasks=before, node_maintenance_after_tasks=after)
-    assert code == 0, text
-    assert node.boots() == 1
-    assert (node.state / "before").exists()
-    assert (node.state / "after").exists()
-
-
-def test_check_mode_reboots_nothing_and_waits_for_nothing(node: Node) -> None:
-    code, text = node.run("--check")
-    assert code == 0, text
+def test_check_mode_reboots_nothing_and_waits_for_nothing(tmp_path: Path) -> None:
+    node = Node(tmp_path / "n1")
+    run = Run(tmp_path, {"n1": {}}, "--check")
+    assert run.code == 0, run.text
+    assert run.ends["n1"]["back"], run.text
     assert node.boots() == 0
 
 
-@pytest.mark.parametrize(
-    "name", ["before_tasks", "after_tasks", "evidence_tasks", "power_tasks"], ids=lambda name: str(name)
-)
-def test_a_hook_that_is_not_there_is_known_before_anything_happens(node: Node, name: str) -> None:
-    code, text = node.run(**{f"node_maintenance_{name}": "missing.yml"})
-    assert code == 2, text
-    assert f"node_maintenance_{name}=missing.yml" in text
-    assert node.boots() == 0
+def test_each_node_ends_as_it_has_to(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    nodes = {name: Node(tmp_path / name, *case.flags) for name, case in CASES.items()}
+    counted = {name: Node(tmp_path / name, "hangs") for name in ("counted_one", "counted_two")}
+    variables = {name: dict(case.variables) for name, case in CASES.items()}
+    variables.update(dict.fromkeys(counted, COUNTED))
+    with contextlib.ExitStack() as stack:
+        posted: dict[str, list[Any]] = {}
+        for name, case in CASES.items():
+            if case.bmc:
+                url, posted[name] = stack.enter_context(bmc(nodes[name], case.bmc))
+                secret = {"url": url, "user": "ops", "password": "secret"}
+                variables[name]["node_maintenance_bmc"] = secret
+        run = Run(tmp_path, variables)
+    assert run.code == 0, run.text
+    assert run.ends.keys() == {*CASES, *counted}, run.text
+    assert "secret" not in run.text
 
-
-def test_a_gate_that_there_is_not_is_known_before_the_reboot(node: Node) -> None:
-    code, text = node.run(node_maintenance_gates=["kernel_runs"])
-    assert code == 2, text
-    assert "n1 is not rebooted: There is no gate 'kernel_runs'" in text
-    assert node.boots() == 0
-
-
-def test_a_failing_hook_keeps_the_node_from_its_reboot(node: Node) -> None:
-    name = hook(node, "before.yml", {"ansible.builtin.fail": {"msg": "Ceph is not well"}})
-    code, text = node.run(node_maintenance_before_tasks=name)
-    assert code == 2, text
-    assert "Ceph is not well" in text
-    assert node.boots() == 0
-
-
-def test_another_kernel_than_the_expected_one_is_no_return(node: Node) -> None:
-    after = hook(node, "after.yml", touches(node, "after"))
-    code, text = node.run(
-        node_maintenance_release="9.9.9-none",
-        node_maintenance_after_tasks=after,
-        node_maintenance_gate_timeout=600,
-    )
-    assert code == 2, text
-    assert f"runs {platform.release()}, not 9.9.9-none" in text
-    assert not (node.state / "after").exists()
-
-
-def test_a_service_that_does_not_come_back_is_named(node: Node) -> None:
-    node.set("loses")
-    code, text = node.run()
-    assert code == 2, text
-    assert "units_running is closed" in text
-    assert "cron ran before, and has failed" in text
-
-
-def test_a_reboot_that_did_not_begin_is_no_lost_node(node: Node) -> None:
-    node.set("refuses")
-    power = hook(node, "power.yml", touches(node, "power"))
-    code, text = node.run(node_maintenance_power_tasks=power, node_maintenance_power_cycle=True)
-    assert code == 2, text
-    assert "n1 was not rebooted" in text
-    assert "not now" in text
-    assert not (node.state / "power").exists()
-
-
-def test_a_node_that_still_runs_the_boot_of_before_was_not_lost_and_is_not_power_cycled(node: Node) -> None:
-    node.set("same")
-    power = hook(node, "power.yml", touches(node, "power"))
-    code, text = node.run(node_maintenance_power_tasks=power, node_maintenance_power_cycle=True)
-    assert code == 2, text
-    assert "the boot of before still runs" in text
-    assert "n1 is lost" not in text
-    assert not (node.state / "power").exists()
-
-
-@pytest.mark.parametrize(
-    ("variables", "says"),
-    [
-        ({}, "it is not power-cycled: node_maintenance_power_cycle is false"),
-        (
-            {"node_maintenance_power_cycle": True, "node_maintenance_power_allowed": "{{ 1 > 2 }}"},
-            "it is not power-cycled: no power cycle is left",
-        ),
-    ],
-)
-def test_a_node_that_does_not_come_back_is_lost_with_the_last_that_is_known(
-    node: Node, variables: dict[str, Any], says: str
-) -> None:
-    node.set("hangs")
-    line = "Kernel panic - not syncing: VFS: Unable to mount root fs"
-    evidence = hook(
-        node,
-        "evidence.yml",
-        {"ansible.builtin.set_fact": {"node_maintenance_evidence": [{"source": "console", "text": line}]}},
-    )
-    power = hook(node, "power.yml", touches(node, "power"))
-    code, text = node.run(
-        node_maintenance_evidence_tasks=evidence, node_maintenance_power_tasks=power, **variables
-    )
-    assert code == 2, text
-    for words in (
-        "n1 is lost",
-        f"boot_id {FIRST}",
-        f"expected {platform.release()}",
-        says,
-        f"console: {line}",
-    ):
-        assert words in text
-    assert not (node.state / "power").exists()
-
-
-def test_evidence_that_cannot_be_had_stops_nothing(node: Node) -> None:
-    node.set("hangs")
-    evidence = hook(node, "evidence.yml", {"ansible.builtin.fail": {"msg": "the BMC is away"}})
-    code, text = node.run(node_maintenance_evidence_tasks=evidence)
-    assert code == 2, text
-    assert "evidence could not be collected: Hook: the BMC is away" in text
-    assert "there is no evidence" in text
-
-
-def test_a_power_cycle_that_fails_is_said(node: Node) -> None:
-    node.set("hangs")
-    power = hook(node, "power.yml", {"ansible.builtin.fail": {"msg": "no such outlet"}})
-    code, text = node.run(node_maintenance_power_tasks=power, node_maintenance_power_cycle=True)
-    assert code == 2, text
-    assert "it could not be power-cycled: Hook: no such outlet" in text
+    for name, case in CASES.items():
+        with subtests.test(f"{name}: {case.why}"):
+            end, node = run.ends[name], nodes[name]
+            assert end["back"] is not bool(case.says), end
+            for words in case.says:
+                assert words in end["msg"]
+            for words in case.never:
+                assert words not in end["msg"]
+            assert node.boots() == case.boots
+            assert node.has("power") is case.power
+            wanted = [
+                ("/redfish/v1/Systems/1/Actions/ComputerSystem.Reset", {"ResetType": kind})
+                for kind in case.posted
+            ]
+            assert posted.get(name, []) == wanted
+    with subtests.test("what was held is told to who comes after"):
+        assert run.ends["back"]["held"] == {"after": FIRST, "gates": ["kernel_running", "units_running"]}
+    with subtests.test("evidence that could not be had is said"):
+        assert "no_power: evidence could not be collected: Hook: the BMC is away" in run.text
+    with subtests.test("the ledger's one power cycle is for one of two nodes"):
+        (back,) = [name for name in counted if run.ends[name]["back"]]
+        (lost,) = {*counted} - {back}
+        words = "it is not power-cycled: 1 of 1 power cycles were used before"
+        assert words in run.ends[lost]["msg"]
+        assert f"evidence: console: {PANIC}" in run.ends[lost]["msg"]
+        assert (counted[back].has("power"), counted[lost].has("power")) == (True, False)
+        events, _offset = ledger.Ledger(str(tmp_path / "rollout.jsonl")).read()
+        assert [event["host"] for event in events if event["event"] == "power"] == [back]
 
 
 # --- Redfish -----------------------------------------------------------------------------------------
@@ -348,40 +447,3 @@ def bmc(node: Node, state: str) -> Iterator[tuple[str, list[Any]]]:
     finally:
         server.shutdown()
         server.server_close()
-
-
-def cycled(node: Node, state: str = "On", **variables: Any) -> tuple[int, str, list[Any]]:
-    node.set("hangs")
-    with bmc(node, state) as (url, posted):
-        code, text = node.run(
-            node_maintenance_bmc={"url": url, "user": "ops", "password": "secret"},
-            node_maintenance_evidence_tasks="redfish",
-            node_maintenance_power_tasks="redfish",
-            **variables,
-        )
-    assert "secret" not in text
-    return code, text, posted
-
-
-@pytest.mark.parametrize(("state", "reset"), [("On", "ForceRestart"), ("Off", "On")])
-def test_redfish_brings_a_node_back_which_the_gates_then_judge(node: Node, state: str, reset: str) -> None:
-    code, text, posted = cycled(node, state, node_maintenance_power_cycle=True)
-    assert code == 0, text
-    assert posted == [("/redfish/v1/Systems/1/Actions/ComputerSystem.Reset", {"ResetType": reset})]
-
-
-def test_a_node_that_power_brought_back_on_another_kernel_has_failed(node: Node) -> None:
-    code, text, posted = cycled(
-        node, node_maintenance_power_cycle=True, node_maintenance_release="9.9.9-none"
-    )
-    assert code == 2, text
-    assert len(posted) == 1
-    assert f"runs {platform.release()}, not 9.9.9-none" in text
-    assert "n1 is lost" not in text
-
-
-def test_redfish_tells_what_the_event_log_holds_in_order(node: Node) -> None:
-    code, text, posted = cycled(node)
-    assert (code, posted) == (2, []), text
-    told = text.partition("evidence: ")[2]
-    assert told.index("OS boot began") < told.index("Critical OS stop: panic")
