@@ -167,6 +167,35 @@ def test_plan_only_cures_nobody_and_ends_with_0(tmp_path: Path, advisories: str)
     assert "0.0.0-1-nowhere" in run.text
 
 
+def test_a_kernel_is_planned_for_zone_by_zone_and_a_dark_node_is_no_good_end(tmp_path: Path) -> None:
+    inventory = f"[zone_a]\na1 {LOCAL}\na2 {LOCAL}\n[zone_b]\nb1 {LOCAL}\n"
+    wanted = ["-e", "kernel_upgrade_release=6.99.0-1-amd64", "-e", "fleetops_plan_only=true"]
+    run = Run(tmp_path, "rolling_kernel_upgrade", inventory, *wanted)
+    assert run.rc == 0, run.text
+    plan = json.loads((tmp_path / "fleetops-report/plan.json").read_text())
+    assert [wave["hosts"] for wave in plan["rollout"]["waves"]] == [["a1", "a2"], ["b1"]]
+    assert "WAVE 1 of 2, zone_a: 2 nodes, one at a time" in run.text
+    assert not (tmp_path / "fleetops-report/rollout.jsonl").exists()
+    run = Run(tmp_path, "rolling_kernel_upgrade", f"{inventory}b2 {DARK}\n", *wanted)
+    assert run.rc == 2, run.text
+    assert "1 of 4 hosts could not be planned for: b2" in run.text
+
+
+def test_a_rollout_without_a_kernel_or_a_zone_is_an_error(tmp_path: Path) -> None:
+    run = Run(tmp_path, "rolling_kernel_upgrade", f"[zone_a]\na {LOCAL}\n")
+    assert run.rc == 2, run.text
+    assert "kernel_upgrade_release" in run.text
+    run = Run(
+        tmp_path,
+        "rolling_kernel_upgrade",
+        f"a {LOCAL}\nb {LOCAL}\n",
+        "-e",
+        "kernel_upgrade_release=6.99.0-1-amd64",
+    )
+    assert run.rc == 2, run.text
+    assert "fleetops_zone" in run.text
+
+
 @pytest.mark.parametrize("tags", ["--tags", "--skip-tags"])
 def test_tags_do_not_make_an_empty_run_look_like_a_good_one(tmp_path: Path, tags: str) -> None:
     run = Run(tmp_path, "assess", f"a {LOCAL}\n", tags, "whatever")
