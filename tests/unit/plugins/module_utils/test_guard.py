@@ -36,7 +36,11 @@ def test_a_machine_of_a_known_distribution(monkeypatch: pytest.MonkeyPatch) -> N
             "debian",
             "cannot be told whether this is a container (processes of other users are hidden here)",
         ),
-        (False, "plan9", "not supported on the distribution 'plan9 9' (supported: Debian, Ubuntu, RHEL-like)"),
+        (
+            False,
+            "plan9",
+            "not supported on the distribution 'plan9 9' (supported: Debian, Ubuntu, RHEL-like)",
+        ),
         (False, None, "not supported on the distribution 'unknown'"),
     ],
 )
