@@ -224,11 +224,11 @@ class Fleet:
                 text=True,
             )
 
-    def run(self, *arguments: str) -> tuple[int, str]:
-        """The command to its end: exit code and output."""
-        return self.play(self.command(*arguments))
+    def run(self, *arguments: str, timeout: float | None = 600) -> tuple[int, str]:
+        """The command to its end: exit code and output. *timeout* in seconds, None: as long as it takes."""
+        return self.play(self.command(*arguments), timeout)
 
-    def play(self, command: Sequence[str]) -> tuple[int, str]:
+    def play(self, command: Sequence[str], timeout: float | None = 600) -> tuple[int, str]:
         """Any command to its end, in the folder of the fleet."""
         done = subprocess.run(
             command,
@@ -238,7 +238,7 @@ class Fleet:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=600,
+            timeout=timeout,
             check=False,
         )
         return done.returncode, done.stdout
