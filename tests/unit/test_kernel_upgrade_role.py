@@ -11,6 +11,8 @@ import pytest
 import yaml
 from jinja2 import Environment
 
+from ansible.module_utils.parsing.convert_bool import boolean
+
 TASKS = Path(__file__).parents[2] / "roles/kernel_upgrade/tasks"
 
 
@@ -139,3 +141,24 @@ def test_kdump_is_waited_for_where_no_reboot_of_this_run_has_done_so(
     if gates:
         given["node_maintenance_gates"] = gates
     assert Environment(autoescape=False).from_string(fact).render(given) == str(wanted)
+
+
+@pytest.mark.parametrize(
+    ("installed", "repair", "wanted"),
+    [(False, "false", True), (False, "true", False), (False, True, False), (True, "false", False)],
+)
+def test_what_dpkg_has_left_half_done_is_finished_where_that_is_asked_for(
+    installed: bool, repair: bool | str, wanted: bool
+) -> None:
+    """The module refuses what is half done unless it is told to finish it, and apt downloads nothing over it."""
+    (asked,) = [task for task in tasks_of("check") if task.get("register") == "__kernel_upgrade_possible"]
+    (install,) = [tasks_of("apply")[number] for number in positions("apply", "present")]
+    for task in (asked, install):
+        assert task["fleetops.kernel.kernel_packages"]["repair"] == "{{ kernel_upgrade_repair }}", task[
+            "name"
+        ]
+    (download,) = [tasks_of("apply")[number] for number in positions("apply", "downloaded")]
+    house = Environment(autoescape=False)
+    house.filters["bool"] = boolean
+    given = {"__kernel_upgrade_want": {"installed": installed}, "kernel_upgrade_repair": repair}
+    assert house.compile_expression(download["when"])(**given) is wanted

@@ -269,7 +269,7 @@ def held(names: Sequence[str], named: Sequence[str]) -> List[Problem]:
 
 def broken(states: Mapping[str, str], interrupted: bool) -> List[Problem]:
     """Packages that dpkg has begun and not finished, as name: letters; or a dpkg that was cut off."""
-    remedy = "'dpkg --configure -a', then 'apt-get -f install', or repair: true of the module"
+    remedy = "'dpkg --configure -a', then 'apt-get -f install', or repair: true (kernel_upgrade_repair)"
     found = []
     if states:
         shown = ", ".join(f"{name} ({in_words(status)})" for name, status in sorted(states.items()))

@@ -729,6 +729,10 @@ def test_a_power_cut_in_the_middle_of_this_very_package(system: Machine, pool: P
     ]
     with pytest.raises(FleetopsError, match="Nothing was changed"):
         play(system, [IMAGE])
+    # Whoever will finish it is asked about the rest only, but apt downloads nothing over it.
+    assert problems(system, [IMAGE, EXTRA], state="downloaded", repair=True) == []
+    with pytest.raises(FleetopsError, match=r"--download-only .* dpkg was interrupted"):
+        play(system, [IMAGE, EXTRA], "downloaded", repair=True)
     # The record of the run that was cut off stands for what is finished now.
     steps = [{"do": "remove_package", "names": [IMAGE, MODULES]}]
     first = _undo.record(system, "kernel_packages", None, steps)
