@@ -29,8 +29,11 @@ class Fallback(TypedDict):
     sentence: str
 
 
-def kernel_fallback(facts: Any, before: Any, want: Any) -> Fallback:
+def kernel_fallback(facts: Any, before: Any, want: Any, chosen: Any = None) -> Fallback:
     """What is left of a failed change: *facts* as they are now, *before* as they were, *want* from `kernel_target`.
+
+    *chosen*: the results of the tasks that choose the target to boot, an empty one for a task that was not reached.
+    None: it may have been chosen. A boot from before that choice, by a power cut or by somebody else, is no trial.
 
     Raises FleetopsError when the running kernel, or the boot that it runs in, is unknown.
     """
@@ -57,9 +60,17 @@ def kernel_fallback(facts: Any, before: Any, want: Any) -> Fallback:
                 f"untried: {old} was booted again, and {new}, which is still set for one boot only, was not"
             )
             return _answer(UNTRIED, words, tried=True)
+        if not _may_be_chosen(chosen):
+            words = f"untried: {old} was booted again before {new} was chosen to boot"
+            return _answer(UNTRIED, words, tried=_ours(now, was, new))
         words = f"fell_back: {new} was tried, and {old} runs again without anybody's help"
         return _answer(FELL_BACK, words, tried=True, hold=hold)
     if now["release"] != new:
+        if not _may_be_chosen(chosen):
+            words = (
+                f"stranded: {now['release']} runs, and not {old}, as before; {new} was not chosen to boot yet"
+            )
+            return _answer(STRANDED, words, tried=_ours(now, was, new))
         words = f"stranded: {now['release']} runs, and neither {new}, which was tried, nor {old}, which ran before"
         return _answer(STRANDED, words, tried=True, hold=hold)
     return _new_runs(now, old, new, hold)
@@ -92,6 +103,11 @@ def _new_runs(now: Mapping[str, Any], old: Any, new: Any, hold: list[str]) -> Fa
     )
     words = f"stranded: {new} runs and did not hold, and a reboot does not bring {old} back: the default is {default}"
     return _answer(STRANDED, words)
+
+
+def _may_be_chosen(chosen: Any) -> bool:
+    """A task that failed, or lost its node, may have got that far; one that was skipped, or not reached, has not."""
+    return chosen is None or any(one and not one.get("skipped") for one in chosen)
 
 
 def _ours(now: Mapping[str, Any], was: Mapping[str, Any], new: Any) -> bool:

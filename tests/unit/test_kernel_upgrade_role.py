@@ -4,6 +4,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -162,3 +166,75 @@ def test_what_dpkg_has_left_half_done_is_finished_where_that_is_asked_for(
     house.filters["bool"] = boolean
     given = {"__kernel_upgrade_want": {"installed": installed}, "kernel_upgrade_repair": repair}
     assert house.compile_expression(download["when"])(**given) is wanted
+
+
+# As next_boot answers: `boots` and `undo` are of its error.
+ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
+    "taken-back": ({"changed": True}, "first"),
+    "unfinished": (
+        {"failed": True, "msg": "did not come about", "error": {"boots": "new"}},
+        "first. old stays pinned as the default: else the unfinished new would be the default",
+    ),
+    "another-kernel": (
+        {"failed": True, "msg": "did not come about", "error": {"boots": "third"}},
+        "first. The pin of old as the default was not taken back: did not come about",
+    ),
+    "not-put-back": (
+        {"failed": True, "msg": "failed as well", "error": {"boots": "new", "undo": "1"}},
+        "first. The pin of old as the default was not taken back: failed as well",
+    ),
+    "no-context": (
+        {"failed": True, "msg": "no space"},
+        "first. The pin of old as the default was not taken back: no space",
+    ),
+    "dark": ({}, "first. old stays pinned as the default: the node is unreachable: "),
+}
+STUB = """#!/usr/bin/python
+import json, sys
+given = json.load(open(sys.argv[1]))  # WANT_JSON
+print(json.dumps(given["answer"]))
+"""
+
+
+def test_whatever_becomes_of_the_pin_the_report_is_reached_and_says_it(tmp_path: Path) -> None:
+    (block,) = [task for task in tasks_of("fall_back") if task["name"].startswith("Take back the pin")]
+    (task, *_rest) = block["block"]
+    assert task.pop("fleetops.kernel.next_boot")["state"] == "default"
+    task["stub"] = {"answer": "{{ answer }}"}
+    given = {
+        "__kernel_upgrade_left": {"outcome": "untried"},
+        "__kernel_upgrade_trial": {"pin": True},
+        "__kernel_upgrade_pin": {"changed": True},
+        "__kernel_upgrade_before": {"ansible_facts": {"fleetops_kernel": {"release": "old"}}},
+        "__kernel_upgrade_want": {"release": "new"},
+        "__kernel_upgrade_failure": "first",
+    }
+    report = {"name": "Report", "ansible.builtin.debug": {"msg": "END {{ __kernel_upgrade_failure }} END"}}
+    play = {"hosts": "all", "gather_facts": False, "vars": given, "tasks": [block, report]}
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library/stub.py").write_text(STUB)
+    (tmp_path / "play.yml").write_text(json.dumps([play]))
+    here = {"ansible_connection": "local"}
+    away = {"ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_ssh_retries": 0}
+    hosts = {
+        host: {"answer": answer, **(away if host == "dark" else here)}
+        for host, (answer, _says) in ANSWERS.items()
+    }
+    (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}))
+    done = subprocess.run(
+        ["ansible-playbook", "-i", "hosts.json", "play.yml"],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_PYTHON_INTERPRETER": os.path.realpath(sys.executable),
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    told = dict(re.findall(r'^ok: \[(\S+)\] => \{\n +"msg": "END (.*) END"$', done.stdout, re.MULTILINE))
+    for host, (_answer, says) in ANSWERS.items():
+        assert host in told, done.stdout
+        assert told[host].startswith(says) if host == "dark" else told[host] == says

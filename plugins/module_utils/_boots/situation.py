@@ -79,7 +79,10 @@ def loaded(host: Host) -> Optional[Loaded]:
 
 
 def complain(wanted: Situation, found: Situation) -> None:
-    """Raise when something else came about than was planned. What the default is called may differ, if it stays put."""
+    """Raise when something else came about than was planned. What the default is called may differ, if it stays put.
+
+    The context has ``boots``, the release that would have been the default.
+    """
     for what, value in lines(wanted).items():
         if what == "default":
             ok = wanted["default"]["release"] == found["default"]["release"]
@@ -89,6 +92,7 @@ def complain(wanted: Situation, found: Situation) -> None:
         if not ok:
             raise FleetopsError(
                 f"It was set, but did not come about: {what}: {lines(found)[what]}, and not {value}",
+                boots=found["default"]["release"],
                 wanted=described(wanted).splitlines(),
                 found=described(found).splitlines(),
             )

@@ -297,13 +297,16 @@ def test_a_choice_that_does_not_come_about_is_put_back(machine: Machine, broken:
         machine.header = "set default=0"
         with pytest.raises(
             FleetopsError, match=r"did not come about: default: 6\.1\.0-56.*put back as it was"
-        ):
+        ) as caught:
             play(machine, PIN_OLD)
+        # By these, kernel_upgrade tells what an unfinished installation would make the default.
+        assert (caught.value.context["boots"], "undo" in caught.value.context) == (NEW, False)
         machine.header = ""
     else:
         machine.fails = "update-grub"
-        with pytest.raises(FleetopsError, match=r"no space left.*failed as well.*is kept"):
+        with pytest.raises(FleetopsError, match=r"no space left.*failed as well.*is kept") as caught:
             play(machine, PIN_OLD)
+        assert "undo" in caught.value.context
         machine.fails = ""
         _restore.put_back(machine, _undo.records(machine)[0])
     machine.generate()

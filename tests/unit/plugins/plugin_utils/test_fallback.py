@@ -94,6 +94,49 @@ OTHER = "6.1.0-53-amd64"
 
 
 @pytest.mark.parametrize(
+    ("chosen", "outcome"),
+    [
+        # A power cut before anything was chosen: tasks that were skipped, or not reached.
+        ([], "untried"),
+        ([{}, {}], "untried"),
+        ([{"changed": False, "skipped": True}, {}], "untried"),
+        ([{"changed": True}, {}], "fell_back"),
+        ([{"skipped": True}, {"changed": False}], "fell_back"),
+        # Cut off in the middle: nobody knows how far it got.
+        ([{"failed": True, "msg": "x"}, {}], "fell_back"),
+        ([{"unreachable": True, "skip_reason": "x"}, {}], "fell_back"),
+        (None, "fell_back"),
+    ],
+)
+def test_a_boot_from_before_the_choice_is_no_trial(chosen: Any, outcome: str) -> None:
+    found = fallback.kernel_fallback(facts(OLD, "b"), BEFORE, WANT, chosen=chosen)
+    untried = outcome == "untried"
+    assert (found["outcome"], found["hold"]) == (outcome, [] if untried else [WANT["package"]])
+    assert found["reboot"] is False
+    words = f"untried: {OLD} was booted again before {NEW} was chosen to boot"
+    assert (found["sentence"] == words) is untried
+    # A third kernel that booted then says nothing about the new one either.
+    found = fallback.kernel_fallback(facts(OTHER, "b"), BEFORE, WANT, chosen=chosen)
+    assert (found["outcome"], found["hold"] == []) == ("stranded", untried)
+    assert ("which was tried" in found["sentence"]) is not untried
+
+
+def test_what_an_earlier_run_left_for_one_boot_is_taken_back_although_nothing_was_chosen() -> None:
+    left = facts(OLD, "b", trial={"release": NEW})
+    assert fallback.kernel_fallback(left, BEFORE, WANT, chosen=[])["tried"] is True
+    somebody_elses = facts(OLD, "b", trial={"release": OTHER})
+    before = facts(OLD, "a", trial={"release": OTHER})
+    assert fallback.kernel_fallback(somebody_elses, before, WANT, chosen=[])["tried"] is False
+
+
+@pytest.mark.parametrize("chosen", [[], [{"changed": True}]])
+def test_what_runs_or_is_still_to_be_booted_is_judged_by_itself(chosen: Any) -> None:
+    for now in (facts(OLD, "a"), facts(OLD, "b", NEW, once=True), facts(NEW, "b"), facts(NEW, "b", NEW)):
+        found = fallback.kernel_fallback(now, BEFORE, WANT, chosen=chosen)
+        assert found == fallback.kernel_fallback(now, BEFORE, WANT)
+
+
+@pytest.mark.parametrize(
     ("pending", "tried"),
     [
         # A run that was killed before its reboot left these.
