@@ -32,8 +32,6 @@ ARGUMENTS: dict[str, Any] = {
     "stable_for": {"type": "float"},
     "lost_after": {"type": "float", "default": 0},
 }
-# What gates read that node_facts does not.
-ASKED_APART = ("command", "prometheus")
 # Seconds. A node that dies during a look leaves ssh waiting for a quarter of an hour, and the clock with it.
 LONGEST_LOOK = 180
 LARGEST_ANSWER = 4 << 20
@@ -130,7 +128,7 @@ class ActionModule(ActionBase):
                 own[one.name] = {"command": _run(one.options)}
             elif "command" in asked:
                 commands.append(one)
-        parts = [part for part in reads if part not in ASKED_APART]
+        parts = [part for part in reads if part not in waiting.ASKED_APART]
         try:
             facts = self._facts(parts) if parts else {}
             for one in commands:

@@ -16,12 +16,12 @@ description:
     thing that cannot be read never hides another.
   - Works without root as far as it goes, in containers and on any distribution.
   - Starts at most three programs on the node (C(dpkg-query) or C(rpm), C(systemctl), C(ip)). All else comes from files.
-    For C(units), C(systemctl) runs once more.
+    For C(units), C(systemctl) runs once more. For C(boot_id), a single file is read.
 options:
   gather_subset:
     description:
-      - Which parts to read, C(kernel), C(kdump), C(links), C(actors) and C(units).
-      - V(all), or nothing but exclusions, means all of them but C(units), which has to be named. A part with C(!)
+      - Which parts to read, C(kernel), C(kdump), C(links), C(actors), C(units) and C(boot_id).
+      - V(all), or nothing but exclusions, means all of them but C(units) and C(boot_id), which have to be named. A part with C(!)
         before it is left out, and V(!all) leaves out what is not named by itself.
     type: list
     elements: str
@@ -296,10 +296,16 @@ ansible_facts:
           description: What could not be read, and why, by the dotted path of the fact.
           type: dict
           sample: {}
+    fleetops_boot_id:
+      description: The boot that the node is in, as RV(ansible_facts.fleetops_kernel.boot_id). V(null) when it is unknown.
+      returned: when O(gather_subset) has C(boot_id)
+      type: str
+      sample: 6f1c8f0e-3a52-4f0e-9c1e-0d6a1b2c3d4e
 """
 
-from typing import Any, Callable, Dict, Mapping
+from typing import Any, Callable, Dict, Mapping, Optional
 
+from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result, chosen, execute
 from ansible_collections.fleetops.kernel.plugins.module_utils._readers import (
@@ -317,6 +323,7 @@ SPEC: Dict[str, Any] = {
 }
 # A kube-ipvs0 has an address per service: thousands, where facts are to stay under 8 KB.
 MOST_ADDRESSES = 16
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 def few_addresses(host: Host) -> LinksFacts:
@@ -329,15 +336,24 @@ def few_addresses(host: Host) -> LinksFacts:
     return facts
 
 
+def boot_id(host: Host) -> Optional[str]:
+    """Which boot this is, and no more: whoever waits looks every few seconds."""
+    try:
+        return host.read(BOOT_ID).strip() or None
+    except FleetopsError:
+        return None
+
+
 PARTS: Dict[str, Callable[[Host], Any]] = {
     "kernel": kernel.read,
     "kdump": kdump.read,
     "links": few_addresses,
     "actors": actors.read,
     "units": units.read,
+    "boot_id": boot_id,
 }
-# What only a gate asks for, and costs a program of its own.
-ON_DEMAND = ("units",)
+# What only a gate asks for.
+ON_DEMAND = ("units", "boot_id")
 
 
 def run(host: Host, params: Mapping[str, Any]) -> Result:

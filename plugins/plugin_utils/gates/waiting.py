@@ -19,6 +19,8 @@ from ansible_collections.fleetops.kernel.plugins.plugin_utils.gates.answer impor
 # Beside a gate's own, what `options` may hold for each.
 OVERRIDES = ("timeout", "stable_for")
 SPEAK_EVERY = 60.0
+# What gates read that node_facts does not.
+ASKED_APART = ("command", "prometheus")
 
 
 @dataclasses.dataclass
@@ -68,6 +70,7 @@ class Waiting:
         self.dark_since: float | None = None
         self.answers = True
         self.looks = 0
+        self._boot_id: str | None = None
         self._spoken: float | None = None
         self.gates = [
             self._awaited(name, dict(options.get(name) or {}), timeout, stable_for) for name in names
@@ -99,19 +102,39 @@ class Waiting:
         return [one for one in self.gates if not one.open]
 
     def reads(self) -> list[str]:
-        """What the next look has to read: the parts that the gates need which are still closed."""
-        return sorted({part for one in self.closed for part in gates.kind(one.name).reads})
+        """What the next look has to read: the parts that the gates need which are still closed.
+
+        A look at the node tells of which boot it is as well: `kernel` has it, and by itself it is a single file.
+        """
+        parts = {part for one in self.closed for part in gates.kind(one.name).reads}
+        return sorted(
+            parts | {"boot_id"} if parts - {*ASKED_APART, "kernel"} and "kernel" not in parts else parts
+        )
 
     def answered(
         self, facts: Mapping[str, Any], now: float, own: Mapping[str, Mapping[str, Any]] | None = None
     ) -> None:
-        """The node was looked at. *own*: what was asked for single gates, by their name."""
+        """The node was looked at. *own*: what was asked for single gates, by their name.
+
+        What opened in a boot that is over says nothing about this one, and this look did not read for it: the next does.
+        """
         self.dark_since, self.answers = None, True
         self.looks += 1
-        for one in self.closed:
+        asked = self.closed
+        boot_id = (facts.get("fleetops_kernel") or {}).get("boot_id") or facts.get("fleetops_boot_id")
+        if boot_id and self._boot_id and boot_id != self._boot_id:
+            self._start_anew(f"the node has booted again (boot_id {boot_id})")
+        self._boot_id = boot_id or self._boot_id
+        for one in asked:
             self._take(
                 one, gates.judge({**facts, **((own or {}).get(one.name) or {})}, one.name, **one.options), now
             )
+
+    def _start_anew(self, why: str) -> None:
+        """Judge every gate anew."""
+        for one in self.gates:
+            one.since = one.refused = one.seconds = None
+            one.answer = gate(one.name, None, f"cannot tell: {why}")
 
     def dark(
         self, why: str, now: float, own: Mapping[str, Mapping[str, Any]] | None = None, lost: bool = True

@@ -52,6 +52,7 @@ def facts(root: Path, **params: Any) -> dict[str, Any]:
         (["!all", "kdump"], ["kdump"]),
         (["units"], ["units"]),
         (["all", "units"], [*ALL, "units"]),
+        (["kdump", "boot_id"], ["kdump", "boot_id"]),
     ],
 )
 def test_gather_subset(subset: list[str], parts: list[str]) -> None:
@@ -62,7 +63,10 @@ def test_gather_subset(subset: list[str], parts: list[str]) -> None:
 @pytest.mark.parametrize(
     ("subset", "says"),
     [
-        (["kernle"], "gather_subset: 'kernle' is unknown, expected all, kernel, kdump, links, actors, units"),
+        (
+            ["kernle"],
+            "gather_subset: 'kernle' is unknown, expected all, kernel, kdump, links, actors, units, boot_id",
+        ),
         (["!x"], "'!x' is unknown"),
         (["!all"], "nothing is left to read of !all"),
         (["kernel", "!kernel"], "nothing is left"),
@@ -174,3 +178,11 @@ def test_an_error_is_one_message() -> None:
     failed = ansible("-m", "fleetops.kernel.node_facts", "-a", "gather_subset=nothing")
     assert "ansible_facts" not in failed
     assert failed["msg"].startswith("gather_subset: 'nothing' is unknown")
+
+
+def test_the_boot_by_itself_is_that_of_the_kernel_and_may_be_unknown(tmp_path: Path) -> None:
+    found = facts(INCIDENT, gather_subset=["kernel", "boot_id"])
+    assert found["fleetops_boot_id"] == found["fleetops_kernel"]["boot_id"]
+    assert found["fleetops_boot_id"]
+    (tmp_path / "etc").mkdir()
+    assert facts(tmp_path, gather_subset=["boot_id"]) == {"fleetops_boot_id": None}

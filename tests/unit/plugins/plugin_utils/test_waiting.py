@@ -78,7 +78,56 @@ def test_only_what_closed_gates_need_is_read_again() -> None:
     wait = waiting.Waiting(["kernel_running", "kdump_armed"], OPTIONS, stable_for=0)
     assert wait.reads() == ["kdump", "kernel"]
     wait.answered(facts(loaded=False), 0)
-    assert wait.reads() == ["kdump"]
+    assert wait.reads() == ["boot_id", "kdump"]
+
+
+def test_what_does_not_look_at_the_node_reads_nothing_of_it() -> None:
+    wait = waiting.Waiting(["command"], {"command": {"argv": ["true"], "where": "controller"}})
+    assert wait.reads() == ["command"]
+
+
+def boot_only(boot_id: str, loaded: bool) -> dict[str, Any]:
+    """A look for the capture kernel alone, as node_facts answers it."""
+    return {"fleetops_kdump": facts(loaded=loaded)["fleetops_kdump"], "fleetops_boot_id": boot_id}
+
+
+@pytest.mark.parametrize("third", [facts(boot_id="three"), boot_only("three", loaded=True)])
+def test_a_node_that_boots_again_while_one_is_waited_for_has_to_open_them_all_again(
+    third: dict[str, Any],
+) -> None:
+    """It came up with the new kernel, and a guard, or a panic, brought the old one back before kdump was armed."""
+    wait = waiting.Waiting(["kernel_running", "kdump_armed"], OPTIONS, stable_for=0)
+    wait.answered(facts(loaded=False), 0)
+    wait.dark("unreachable", 5)
+    wait.answered(third, 10)
+    assert [one.name for one in wait.closed] == ["kernel_running"]
+    assert wait.over(10) == ""
+    assert "kernel_running is closed after 10 s: cannot tell: the node has booted again" in waiting.failures(
+        wait.outcome(10)
+    )
+    wait.answered(facts(release="6.1.0-47-amd64", boot_id="three"), 20)
+    assert wait.over(20) == "final"
+    assert "kernel_running is closed after 20 s: runs 6.1.0-47-amd64" in waiting.failures(wait.outcome(20))
+
+
+def test_what_was_stable_in_another_boot_does_not_count() -> None:
+    wait = waiting.Waiting(["kdump_armed"], {}, stable_for=15)
+    wait.answered(boot_only("two", loaded=True), 0)
+    wait.answered(boot_only("three", loaded=True), 14)
+    wait.answered(boot_only("three", loaded=True), 28)
+    assert wait.over(28) == ""
+    wait.answered(boot_only("three", loaded=True), 29)
+    assert wait.over(29) == "open"
+
+
+@pytest.mark.parametrize("unread", [None, {"boot_id": None}])
+def test_a_boot_that_is_unknown_reopens_nothing(unread: Any) -> None:
+    wait = waiting.Waiting(["kernel_running", "kdump_armed"], OPTIONS, stable_for=0)
+    wait.answered(facts(loaded=False), 0)
+    wait.answered({"fleetops_kernel": unread, "fleetops_boot_id": None}, 10)
+    assert [one.name for one in wait.closed] == ["kdump_armed"]
+    wait.answered(boot_only("three", loaded=True), 20)
+    assert [one.name for one in wait.closed] == ["kernel_running"]
 
 
 def test_a_gate_that_passes_has_to_go_on_passing() -> None:
