@@ -217,12 +217,12 @@ undo:
 
 from typing import Any, Dict, List, Mapping, Optional
 
-from ansible_collections.fleetops.kernel.plugins.module_utils import _guard, _restore, _undo
+from ansible_collections.fleetops.kernel.plugins.module_utils import _guard, _marks, _restore, _undo
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host
 from ansible_collections.fleetops.kernel.plugins.module_utils._module import Result, execute
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import apt, diff
-from ansible_collections.fleetops.kernel.plugins.module_utils._types import PackageChange, Problem, Undo
+from ansible_collections.fleetops.kernel.plugins.module_utils._types import PackageChange, Undo
 
 NAME = "kernel_packages"
 SPEC: Dict[str, Any] = {
@@ -239,8 +239,6 @@ SPEC: Dict[str, Any] = {
 }
 ROLE = "kernel_upgrade"
 PACKAGES = "packages"
-HOLDS = "held packages"
-MARKS = "packages protected for the time of a change"
 CACHE = "downloaded packages"
 TIMERS = "timers"
 
@@ -258,9 +256,9 @@ def run(host: Host, params: Mapping[str, Any]) -> Result:
         raise FleetopsError(f"lock_timeout: {params['lock_timeout']} is no time: expected 0 or more seconds")
     platform = _guard.require_platform(host, ROLE)
     if params["state"] in ("held", "released"):
-        return to_mark(host, platform, params, names)
+        return _marks.to_mark(host, platform, params, names)
     if params["state"] in ("protected", "unprotected"):
-        return to_protect(host, platform, params, names)
+        return _marks.to_protect(host, platform, params, names)
     if params["state"] == "absent":
         return of_change(host, platform, params, platform.CHANGES.to_remove(host, names))
     packages = platform.packages(host)
@@ -290,13 +288,13 @@ def of_change(
         if stopped:
             parts.append(diff.part(TIMERS, "", "".join(f"{name}\n" for name in stopped)))
         if unheld:
-            parts.append(diff.part(HOLDS, "", "".join(f"{name}\n" for name in unheld)))
+            parts.append(diff.part(_marks.HOLDS, "", "".join(f"{name}\n" for name in unheld)))
     metas: List[str] = []
     if packages is not None:
         metas = [meta["name"] for meta in platform.kernel_packages(host, packages)["metas"]]
         metas = [name for name in metas if name in change["after"] and name in change["before"]]
     warnings = [] if params["state"] == "downloaded" or not todo else lost(change)
-    warnings += waits(change["problems"], params) if todo else []
+    warnings += apt.waits(change["problems"], params) if todo else []
     return Result(
         plan=[{"platform": platform, "change": change, "metas": metas, "stopped": stopped, "unheld": unheld}]
         if todo
@@ -330,87 +328,13 @@ def lost_holds(host: Host, platform: Any, params: Mapping[str, Any]) -> List[str
     return [name for name in taken if name in recorded and name not in held]
 
 
-def to_mark(host: Host, platform: Any, params: Mapping[str, Any], names: List[str]) -> Result:
-    """Which of them are to be held, or released."""
-    held, problems = platform.CHANGES.which_are_held(host, names)
-    hold = params["state"] == "held"
-    todo = [name for name in names if (name not in held) == hold]
-    before = "".join(f"{name}\n" for name in names if name in held)
-    after = "".join(f"{name}\n" for name in names) if hold else ""
-    # To release what there is no package of is no work.
-    todo = todo if hold else [name for name in todo if name in held]
-    return Result(
-        plan=[{"platform": platform, "names": todo, "problems": problems}] if todo else [],
-        returned=nothing_of(problems),
-        diff=[diff.part(HOLDS, before, after)],
-        warnings=waits(problems, params) if todo else [],
-    )
-
-
-def to_protect(host: Host, platform: Any, params: Mapping[str, Any], names: List[str]) -> Result:
-    """Which of them are to be marked as installed by hand, or given back."""
-    packages = platform.packages(host)
-    wanted = list(names)
-    for name in names:
-        release = platform.release_named(name)
-        wanted += platform.packages_of(packages, release) if release else []
-    wanted = list(dict.fromkeys(wanted))
-    changes, marks = platform.CHANGES, platform.MARKS
-    unknown: List[Problem] = []
-    problems, before = apt.locked(platform.OTHERS.holders(host)), marks.protected(host)
-    if params["state"] == "protected":
-        there = changes.installed(host, wanted)
-        unknown = [apt.not_installed(name) for name in names if name not in there]
-        todo = sorted(changes.automatic(host, there))
-        after = [*before, *(name for name in todo if name not in before)]
-    else:
-        running, needed = host.read(_restore.RELEASE).strip(), platform.needed(packages)
-        stays = [name for name in before if apt.of_release(name, running) and name not in needed]
-        todo = [name for name in before if name not in stays and (not names or name in wanted)]
-        after = [name for name in before if name not in todo]
-    problems += unknown
-    return Result(
-        plan=[{"platform": platform, "names": todo, "problems": problems}] if todo or unknown else [],
-        returned=nothing_of(problems),
-        diff=[
-            diff.part(MARKS, "".join(f"{name}\n" for name in before), "".join(f"{name}\n" for name in after))
-        ]
-        if todo
-        else [],
-        warnings=waits(problems, params) if todo else [],
-    )
-
-
-def nothing_of(problems: List[Problem]) -> Dict[str, Any]:
-    """What is returned of a change that installs and removes nothing."""
-    return {
-        "packages": [],
-        "download_bytes": 0,
-        "installed_bytes": 0,
-        "removes": [],
-        "metas": [],
-        "problems": problems,
-        "available": [],
-        "undo": None,
-    }
-
-
-def waits(problems: List[Problem], params: Mapping[str, Any]) -> List[str]:
-    """What a change waits for; check mode says so, and does not wait."""
-    return [
-        f"{found['problem']}: the change waits for it, up to {params['lock_timeout']} seconds"
-        for found in problems
-        if found["kind"] == apt.LOCKED
-    ]
-
-
 def apply(host: Host, params: Mapping[str, Any], result: Result) -> Dict[str, Any]:
     """Wait for others, look again, and do what is to be done."""
     (step,) = result.plan
     others = step["platform"].OTHERS
-    if params["state"] in MARKED:
+    if params["state"] in _marks.MARKED:
         others.wait_for_locks(host, params["lock_timeout"])
-        return mark(host, params, run(host, params), result)
+        return _marks.mark(host, params, run, result)
     if params["state"] == "downloaded":
         others.wait_for_locks(host, params["lock_timeout"])
         return download(host, params, run(host, params), result)
@@ -421,45 +345,9 @@ def apply(host: Host, params: Mapping[str, Any], result: Result) -> Dict[str, An
         return install(host, params, run(host, params), result)
 
 
-# How each of these states is reached, and how it is put back.
-MARKED: Dict[str, Any] = {
-    "held": (
-        lambda host, platform, names: platform.CHANGES.hold(host, names),
-        lambda names: {"do": "run", "argv": ["apt-mark", "unhold", *names]},
-    ),
-    "released": (
-        lambda host, platform, names: platform.CHANGES.release(host, names),
-        lambda names: {"do": "run", "argv": ["apt-mark", "hold", *names]},
-    ),
-    "protected": (
-        lambda host, platform, names: platform.MARKS.protect(host, names),
-        lambda names: {"do": "unprotect_packages", "names": names},
-    ),
-    "unprotected": (
-        lambda host, platform, names: platform.MARKS.unprotect(host, names),
-        lambda names: {"do": "protect_packages", "names": names},
-    ),
-}
-
-
-def mark(host: Host, params: Mapping[str, Any], now: Result, result: Result) -> Dict[str, Any]:
-    """Hold, release, protect or give back, with the record of it."""
-    refuse(now.returned["problems"], params)
-    if not now.plan:
-        result.plan.clear()  # somebody else did, in the meantime
-        return {}
-    (step,) = now.plan
-    there, back_again = MARKED[params["state"]]
-    undo = _undo.record(host, NAME, None, [back_again(step["names"])])
-    there(host, step["platform"], step["names"])
-    if run(host, params).plan:
-        raise FleetopsError(f"The packages are not {params['state']}, although apt-mark ended well")
-    return {"undo": undo["id"]}
-
-
 def download(host: Host, params: Mapping[str, Any], now: Result, result: Result) -> Dict[str, Any]:
     """Fill the cache, and look whether it is."""
-    refuse(now.returned["problems"], params)
+    apt.refuse(now.returned["problems"], params)
     if not now.plan:
         result.plan.clear()
         return {}
@@ -475,7 +363,7 @@ def download(host: Host, params: Mapping[str, Any], now: Result, result: Result)
 
 def remove(host: Host, params: Mapping[str, Any], now: Result, result: Result) -> Dict[str, Any]:
     """Take packages away, with the record of it."""
-    refuse(now.returned["problems"], params)
+    apt.refuse(now.returned["problems"], params)
     if not now.returned["removes"]:
         return nothing_left(result)
     (step,) = now.plan
@@ -493,19 +381,19 @@ def remove(host: Host, params: Mapping[str, Any], now: Result, result: Result) -
 
 def install(host: Host, params: Mapping[str, Any], now: Result, result: Result) -> Dict[str, Any]:
     """Finish what is begun if that is asked for, then install, with the record of it."""
-    refuse(now.returned["problems"], params)
+    apt.refuse(now.returned["problems"], params)
     (first,) = result.plan
     changes = first["platform"].CHANGES
     repaired = bool(now.plan and now.plan[0]["change"]["broken"])
     if repaired:
         changes.repair(host, params["lock_timeout"])
         now = run(host, params)
-        refuse(now.returned["problems"], params)
+        apt.refuse(now.returned["problems"], params)
     unheld = now.plan[0]["unheld"] if now.plan else []
     if unheld:
         changes.hold_again(host, unheld)
         now = run(host, params)
-        refuse(now.returned["problems"], params)
+        apt.refuse(now.returned["problems"], params)
     if not now.plan or not now.plan[0]["change"]["after"]:
         begun = repaired or unheld
         return {"undo": begun_by(host, params["names"])} if begun else nothing_left(result)
@@ -554,17 +442,6 @@ def holds_of(undo: Undo, step: Mapping[str, Any]) -> List[str]:
     """What was held before an installation. What a task released has no packages before it."""
     held = step["do"] == "run" and step["argv"][:2] == ["apt-mark", "hold"]
     return step["argv"][2:] if held and undo["module"] == NAME and undo["before"] else []
-
-
-def refuse(problems: List[Problem], params: Mapping[str, Any]) -> None:
-    """Raise with all that stands in the way."""
-    if problems:
-        raise FleetopsError(
-            "Nothing was changed: "
-            + "; ".join(f"{found['problem']} (remedy: {found['remedy']})" for found in problems),
-            problems=list(problems),
-            state=params["state"],
-        )
 
 
 def back(host: Host, step: Mapping[str, Any], marked: List[str]) -> List[Dict[str, Any]]:

@@ -21,8 +21,8 @@ options:
   gather_subset:
     description:
       - Which parts to read, C(kernel), C(kdump), C(links), C(actors), C(units) and C(boot_id).
-      - V(all), or nothing but exclusions, means all of them but C(units) and C(boot_id), which have to be named. A part with C(!)
-        before it is left out, and V(!all) leaves out what is not named by itself.
+      - V(all), or nothing but exclusions, means all of them but C(units) and C(boot_id), which have to be named. A part
+        with C(!) before it is left out, and V(!all) leaves out what is not named by itself.
     type: list
     elements: str
     default: [all]
@@ -297,7 +297,7 @@ ansible_facts:
           type: dict
           sample: {}
     fleetops_boot_id:
-      description: The boot that the node is in, as RV(ansible_facts.fleetops_kernel.boot_id). V(null) when it is unknown.
+      description: The boot that the node is in, as C(boot_id) of C(fleetops_kernel) has it. V(null) when it is unknown.
       returned: when O(gather_subset) has C(boot_id)
       type: str
       sample: 6f1c8f0e-3a52-4f0e-9c1e-0d6a1b2c3d4e

@@ -58,6 +58,10 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "module_utils/_guard": _READ,
     "module_utils/_restore": (*_READ, "module_utils/_guard", "module_utils/_netlink", "module_utils/_undo"),
     "module_utils/_boots": (*_READ, "module_utils/_boots", "module_utils/_undo"),
+    "module_utils/_marks": (
+        *_READ,
+        *(f"module_utils/{name}" for name in ("_guard", "_module", "_restore", "_undo")),
+    ),
     "module_utils/_module": (*_BASE, "module_utils/_host"),
     "modules": ("module_utils",),
     "plugin_utils": (*_RULES, "module_utils/_platform", "plugin_utils"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import re
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._rules import kernel
@@ -344,3 +344,23 @@ def impossible(stdout: str, stderr: str) -> str:
         if re.match(r" .*(Depends|Conflicts|Breaks): ", line)
     ]
     return "; ".join([*words, *unmet]) or "apt-get gave no reason"
+
+
+def waits(problems: List[Problem], params: Mapping[str, Any]) -> List[str]:
+    """What a change waits for; check mode says so, and does not wait."""
+    return [
+        f"{found['problem']}: the change waits for it, up to {params['lock_timeout']} seconds"
+        for found in problems
+        if found["kind"] == LOCKED
+    ]
+
+
+def refuse(problems: List[Problem], params: Mapping[str, Any]) -> None:
+    """Raise with all that stands in the way."""
+    if problems:
+        raise FleetopsError(
+            "Nothing was changed: "
+            + "; ".join(f"{found['problem']} (remedy: {found['remedy']})" for found in problems),
+            problems=list(problems),
+            state=params["state"],
+        )

@@ -116,7 +116,7 @@ class Waiting:
     ) -> None:
         """The node was looked at. *own*: what was asked for single gates, by their name.
 
-        What opened in a boot that is over says nothing about this one, and this look did not read for it: the next does.
+        What opened in a boot that is over says nothing about this one. This look did not read for it; the next does.
         """
         self.dark_since, self.answers = None, True
         self.looks += 1
