@@ -107,9 +107,8 @@ class Waiting:
         A look at the node tells of which boot it is as well: `kernel` has it, and by itself it is a single file.
         """
         parts = {part for one in self.closed for part in gates.kind(one.name).reads}
-        return sorted(
-            parts | {"boot_id"} if parts - {*ASKED_APART, "kernel"} and "kernel" not in parts else parts
-        )
+        of_node = parts - {*ASKED_APART}
+        return sorted(parts if not of_node or "kernel" in of_node else parts | {"boot_id"})
 
     def answered(
         self, facts: Mapping[str, Any], now: float, own: Mapping[str, Mapping[str, Any]] | None = None
