@@ -245,7 +245,7 @@ def test_a_change_that_failed_says_what_was_put_back_and_what_was_not(machine: M
 def test_a_removal_that_is_refused_is_announced_and_stops_nothing_else(machine: Machine) -> None:
     machine.installed = ["linux-image-6.1.0-49-amd64"]
     first = change(machine, "one\n")
-    steps = [*RESTORE, {"do": "update_boot_config"}]
+    steps: list[dict[str, Any]] = [*RESTORE, {"do": "update_boot_config"}]
     second = _undo.record(machine, "kernel_packages", None, steps)["id"]
     machine.fails = "remove"
     _changed, looked, result = play(machine, state="restored", last=2, check_mode=True)

@@ -43,11 +43,12 @@ def link(name: str, users: list[str], users_unknown: list[str]) -> dict[str, Any
     "nothing", [None, {}, {"fleetops_kernel": None, "fleetops_kdump": None}, "unreachable"]
 )
 def test_every_gate_is_closed_and_not_false_when_nothing_was_read(gate: str, nothing: Any) -> None:
-    options: dict[str, Any] = {
+    known: dict[str, dict[str, Any]] = {
         "crashkernel_reserved": {"want": "224M"},
         "prometheus_quiet": {"url": "http://prometheus:9090"},
         "command": {"argv": ["true"]},
-    }.get(gate, {"want": RELEASE} if gate.startswith("kernel_") else {})
+    }
+    options = known.get(gate, {"want": RELEASE} if gate.startswith("kernel_") else {})
     verdict = gates.judge(nothing, gate, **options)
     assert verdict["passed"] is None
     assert "cannot tell" in verdict["reason"]

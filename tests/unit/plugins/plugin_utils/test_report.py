@@ -91,7 +91,8 @@ def test_assess_has_the_shape_of_schema_1(made: Callable[..., Any], incident: Fa
 
 
 def test_a_file_that_is_no_plan_is_refused() -> None:
-    for document in ([], {}, {"schema": 2, "steps": [], "held_back": {}}):
+    documents: list[Any] = [[], {}, {"schema": 2, "steps": [], "held_back": {}}]
+    for document in documents:
         with pytest.raises(FleetopsError, match=r"'/plan\.json' is not a plan: expected schema 1"):
             report.check_plan(document, "/plan.json")
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.fleetops.kernel.plugins.plugin_utils import sitevars
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.rollout import settings
 
 GOOD: dict[str, tuple[Any, ...]] = {
     "crashkernel_size": ("auto", "512M", "2G-64G:256M,64G-:512M"),
@@ -78,6 +79,15 @@ def test_release_and_package_are_not_both_meant() -> None:
 
 def test_the_readme_has_a_table_of_all_of_them() -> None:
     readme = (Path(__file__).resolve().parents[4] / "README.md").read_text()
-    (table,) = re.findall(r"\| variable \|.*?\n\n", readme, re.DOTALL)
+    section = readme.partition("## What a site asks for")[2]
+    table = re.findall(r"\| variable \|.*?\n\n", section, re.DOTALL)[0]
     named = re.findall(r"`(\w+)`", " ".join(row.split("|")[1] for row in table.splitlines() if row))
     assert set(named) == {*sitevars.CHECKS, "assess_fail_on", "fleetops_advisories_dirs"}
+
+
+def test_the_readme_has_a_table_of_what_says_how_a_rollout_goes() -> None:
+    readme = (Path(__file__).resolve().parents[4] / "README.md").read_text()
+    section = readme.partition("## Through a fleet")[2]
+    table = re.findall(r"\| variable \|.*?\n\n", section, re.DOTALL)[0]
+    named = re.findall(r"`(\w+)`", " ".join(row.split("|")[1] for row in table.splitlines() if row))
+    assert set(named) == {*settings.DEFAULTS, "fleetops_zone", "node_maintenance_gates"}
