@@ -20,6 +20,10 @@ from ansible_collections.fleetops.kernel.plugins.plugin_utils.rollout.state impo
 LOOK, POLL = 0.2, 1.0
 # Seconds between two messages about the same wait.
 TELL = 60.0
+# Seconds that no worker of this run does anything, and nothing is written, until a node that holds a place is given up:
+# between two tasks of a node there are parts of one. And seconds between two looks, each of which reads all of /proc.
+SILENCE, APART = 30.0, 5.0
+NEVER_ENDED = "its last task never ended"
 
 STATES = ("acquire", "stage", "failing", "done", "failed", "power")
 ARGUMENTS: dict[str, Any] = {
@@ -106,6 +110,22 @@ class Place:
             if event is not None:
                 held.append({"run": self.state.last, "host": self.host, **event})
 
+    @property
+    def offset(self) -> int:
+        """How far the ledger was read."""
+        return self._offset
+
+    def give_up(self) -> None:
+        """Count what this run holds as failed, unless something was written meanwhile."""
+        before = self._offset
+        with self.ledger.locked() as held:
+            self._take(held.read)
+            self.leave_with_parent()
+            if self._offset == before:
+                for host in self.state.with_status(HELD, self.state.last):
+                    why = self.state.node(host).why or NEVER_ENDED
+                    held.append({"run": self.state.last, "host": host, "event": "failed", "why": why})
+
     def leave_with_parent(self) -> None:
         """End this worker, if its parent is gone: only then, since a dead worker would hang the play."""
         if os.getppid() != self.owner:
@@ -135,12 +155,16 @@ def _acquire(place: Place, _arguments: Mapping[str, Any]) -> dict[str, Any]:
 def _wait(place: Place) -> slot.Grant:
     told = decided = 0.0
     said = ""
+    silence = Silence(place)
     while True:
         place.leave_with_parent()
         now = time.time()
         if place.look() or now - decided >= POLL or now < decided:
             decided = now
             grant = slot.decide(place.state, place.host, now)
+            if silence.lasts(grant["cause"] == "room"):
+                place.give_up()
+                continue
             if grant["answer"] != slot.WAIT:
                 grant = _settle(place)
                 if grant["answer"] != slot.WAIT:
@@ -150,6 +174,33 @@ def _wait(place: Place) -> slot.Grant:
                 told, said = now, grant["cause"]
                 Display().display(f"{place.host} waits: {grant['why']}")
         time.sleep(LOOK)
+
+
+class Silence:
+    """How long nothing has moved in this run while a node waits for those that hold a place."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._since = self._looked = time.monotonic()
+        self._seen: tuple[int, tuple[int, int] | None] = (-1, None)
+
+    def lasts(self, waits: bool) -> bool:
+        """Whether no worker did anything and nothing was written for `SILENCE`; *waits*: for what others hold."""
+        now = time.monotonic()
+        if waits and now - self._looked < APART:
+            return False
+        seen = (self._place.offset, lock.at_rest(self._place.owner) if waits else None)
+        if not self._same(seen, now - self._looked):
+            self._since = now
+        self._seen, self._looked = seen, now
+        return now - self._since >= SILENCE
+
+    def _same(self, seen: tuple[int, tuple[int, int] | None], seconds: float) -> bool:
+        before, after = self._seen[1], seen[1]
+        if before is None or after is None or self._seen[0] != seen[0] or before[0] != after[0]:
+            return False
+        # A main process that computes has not come to the next task yet.
+        return (after[1] - before[1]) / os.sysconf("SC_CLK_TCK") < seconds / 2
 
 
 def _settle(place: Place) -> slot.Grant:

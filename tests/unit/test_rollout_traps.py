@@ -304,6 +304,19 @@ def test_a_killed_worker_hangs_ansible_and_the_status_says_so_and_what_to_do(tmp
     assert hosts(fleet, "done") == fleet.hosts
 
 
+def test_a_node_that_a_hook_takes_out_of_the_play_fails_and_nobody_waits_for_ever(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path, {"a": ["a1", "a2", "a3"]}, fleetops_in_flight=1)
+    hook = tmp_path / "hook.yml"
+    hook.write_text("- ansible.builtin.meta: end_host\n  when: inventory_hostname == 'a1'\n")
+    fleet.variables["fleetops_before_node"] = str(hook)
+    code, output = fleet.run(timeout=150)
+    assert code == 2, output
+    assert [(event["host"], event["why"]) for event in fleet.events("failed")] == [
+        ("a1", "its last task never ended")
+    ]
+    assert hosts(fleet, "refused") == ["a2", "a3"]
+
+
 def test_a_ledger_that_is_damaged_fails_with_file_and_line_and_touches_nobody(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path, ZONES)
     fleet.ledger.write_text("what is this\n")

@@ -113,6 +113,33 @@ def workers(pid: int) -> tuple[int, int]:
     return waiting, working
 
 
+def at_rest(pid: int) -> tuple[int, int] | None:
+    """What *pid* has used, to compare: page faults of children that it has seen end, and its own processor time.
+
+    None while a child does something else than to wait for a place, or was killed, which hangs ansible: the end of what
+    it had begun on a node is not known, and the status says so. A worker between two looks changes the first number.
+    """
+    if workers(pid)[1] or any(
+        _was_killed(name)
+        for name in filter(str.isdigit, os.listdir("/proc"))
+        if _fields(name)[1:2] == [str(pid)]
+    ):
+        return None
+    fields = _fields(str(pid))
+    return (int(fields[8]), int(fields[11]) + int(fields[12])) if len(fields) > 12 else None
+
+
+def _fields(name: str) -> list[str]:
+    """Of /proc/PID/stat, from the third one on (proc_pid_stat(5))."""
+    return _read(f"/proc/{name}/stat").rpartition(")")[2].split()
+
+
+def _was_killed(name: str) -> bool:
+    # Field 52, as of wait(2): the signal is in the lower seven bits.
+    fields = _fields(name)
+    return len(fields) > 49 and fields[0] in ("Z", "X") and int(fields[49]) & 0x7F != 0
+
+
 def take(path: str, tell: Callable[[str], None]) -> None:
     """Hold the lock of the ledger *path* until this process and all that it forks are gone.
 

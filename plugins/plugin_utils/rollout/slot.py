@@ -3,7 +3,9 @@
 """May this node be touched now? One pure decision over the state of the ledger.
 
 *wait* is for what time or another node of this run will change; *refused* for what it will not. So nobody waits for
-ever: every rule that answers *wait* names a node that is under way, a node that comes before, or a time.
+ever: every rule that answers *wait* names a node that is under way, a node that comes before, or a time. A node under
+way whose last task never ended, such as one that a hook took out of the play, is counted as failed by those that wait
+for it, once no worker of the run does anything any more (`rollout_slot`).
 """
 
 from __future__ import annotations
