@@ -238,3 +238,9 @@ def test_whatever_becomes_of_the_pin_the_report_is_reached_and_says_it(tmp_path:
     for host, (_answer, says) in ANSWERS.items():
         assert host in told, done.stdout
         assert told[host].startswith(says) if host == "dark" else told[host] == says
+
+
+def test_the_kernel_to_come_back_to_is_the_one_that_the_judgement_names() -> None:
+    """What ran when this run began may be the trial of a run before."""
+    (task,) = [one for one in tasks_of("fall_back") if one["name"] == "Stop unless the old kernel runs again"]
+    assert "want=__kernel_upgrade_left.old" in task["vars"]["__kernel_upgrade_gate"]

@@ -157,6 +157,62 @@ def test_an_entry_for_the_target_in_the_place_of_somebody_elses_is_ours() -> Non
     assert fallback.kernel_fallback(facts(OLD, "a", NEW, once=True), before, WANT)["tried"] is True
 
 
+TRIAL = {"trial": {"release": NEW, "guard_seconds": 600}}
+
+
+@pytest.mark.parametrize("boot", ["a", "b"])
+@pytest.mark.parametrize(
+    ("default", "once", "pin", "outcome", "clear_first", "words"),
+    [
+        (OLD, False, OLD, "fell_back", False, f"one reboot brought {OLD} back"),
+        # By kexec, or by an entry for one boot, and the pin is not to be read: what boots next is what ran before.
+        (OLD, False, None, "fell_back", False, f"one reboot brought {OLD} back"),
+        (NEW, True, OLD, "fell_back", True, "its entry for one boot only stayed"),
+        (NEW, True, None, "stranded", False, "what ran before is not pinned as the default"),
+        # It was committed, and the run was cut off before it took the guard back.
+        (NEW, False, NEW, "kept", False, "goes back to what ran before"),
+    ],
+)
+def test_a_trial_of_an_earlier_run_that_fails_now_comes_back(
+    boot: str, default: str, once: bool, pin: str | None, outcome: str, clear_first: bool, words: str
+) -> None:
+    pinned = {"release": pin} if pin else None
+    before = facts(NEW, "a", default, once=once, pinned=pinned, **TRIAL)
+    now = facts(NEW, boot, default, once=once, pinned=pinned, **TRIAL)
+    found = fallback.kernel_fallback(now, before, WANT, chosen=[])
+    back = outcome == "fell_back"
+    assert (found["outcome"], found["reboot"], found["clear_first"]) == (outcome, back, clear_first)
+    assert found["hold"] == ([WANT["package"]] if back else [])
+    assert words in found["sentence"]
+    assert found["old"] == (OLD if back else "")
+    # The guard stays only where nothing else is left.
+    assert found["tried"] is (outcome != "stranded")
+
+
+def test_a_trial_of_an_earlier_run_of_which_nothing_is_known_is_no_way_back() -> None:
+    before = facts(NEW, "a", next_boot=None, **TRIAL)
+    found = fallback.kernel_fallback(before, before, WANT, chosen=[])
+    assert (found["outcome"], found["reboot"], found["old"]) == ("stranded", False, "")
+
+
+def test_a_trial_of_an_earlier_run_that_its_guard_ended_meanwhile_fell_back() -> None:
+    before = facts(NEW, "a", pinned={"release": OLD}, **TRIAL)
+    found = fallback.kernel_fallback(facts(OLD, "b", pinned={"release": OLD}), before, WANT, chosen=[])
+    assert (found["outcome"], found["reboot"], found["hold"]) == ("fell_back", False, [WANT["package"]])
+    stuck = facts(OLD, "b", NEW, once=True, pinned={"release": OLD})
+    found = fallback.kernel_fallback(stuck, before, WANT, chosen=[])
+    assert (found["outcome"], found["tried"], found["hold"]) == ("fell_back", True, [WANT["package"]])
+    found = fallback.kernel_fallback(facts(OTHER, "b", pinned={"release": OLD}), before, WANT, chosen=[])
+    assert (found["outcome"], found["hold"], found["old"]) == ("stranded", [WANT["package"]], OLD)
+
+
+@pytest.mark.parametrize("trial", [None, {"release": OTHER}])
+def test_a_kernel_that_runs_and_is_on_no_trial_of_ours_is_untried(trial: Any) -> None:
+    before = facts(NEW, "a", pinned={"release": OLD}, trial=trial)
+    found = fallback.kernel_fallback(before, before, WANT)
+    assert (found["outcome"], found["reboot"], found["old"]) == ("untried", False, NEW)
+
+
 def test_an_upload_that_replaced_the_kernel_has_no_way_back() -> None:
     want = {"release": OLD, "package": f"linux-image-{OLD}"}
     found = fallback.kernel_fallback(facts(OLD, "b"), BEFORE, want)
