@@ -245,6 +245,7 @@ class Fleet:
             text=True,
             timeout=timeout,
             check=False,
+            preexec_fn=die_with_parent,
         )
         return done.returncode, done.stdout
 
