@@ -155,6 +155,20 @@ def test_after_a_failure_the_later_nodes_are_not_attempted_and_the_report_comes(
     assert not Path("/var/lib/fleetops").exists()
 
 
+def test_a_hook_that_cannot_be_reached_ends_the_node_before_it_is_touched(
+    tmp_path: Path, advisories: str
+) -> None:
+    (tmp_path / "before.yml").write_text(
+        "- name: Take it out of the load balancer\n  ansible.builtin.raw: 'true'\n  delegate_to: balancer\n"
+    )
+    (tmp_path / "ansible.cfg").write_text("[defaults]\nany_errors_fatal = true\n")
+    inventory = f"[zone_a]\na {LOCAL}\nb {LOCAL}\n[others]\nbalancer {DARK}\n"
+    hook = ["-e", "fleetops_before_node=before.yml", "-e", "fleetops_targets=zone_a"]
+    run = Run(tmp_path, "remediate", inventory, "-e", advisories, *hook)
+    assert run.rc != 0, run.text
+    assert "Read the node" not in run.text, "it was touched all the same"
+
+
 def test_limit_plans_only_what_it_leaves(tmp_path: Path, advisories: str) -> None:
     run = Run(tmp_path, "remediate", f"a {LOCAL}\nb {LOCAL}\n", "-e", advisories, "--limit", "b")
     assert list(run.report["hosts"]) == ["b"]
