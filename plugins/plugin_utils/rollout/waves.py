@@ -181,6 +181,7 @@ class _Order:
         }
         taken = {host for those in self.first.values() for host in those}
         self.fresh = [host for host in self.planned if host not in taken]
+        _check_canaries_left(past, self.planned, self.fresh, hosts)
         self.canaries = self._canaries()
 
     def zone(self, host: str) -> str:
@@ -402,6 +403,25 @@ def _check_canaries(wanted: Sequence[str], hosts: Mapping[str, Host]) -> None:
             problems.append(f"{host} is the machine that this run itself is on, which would end with it")
     if problems:
         raise FleetopsError(f"These cannot be canaries (fleetops_canaries): {'; '.join(problems)}")
+
+
+def _check_canaries_left(
+    past: Past, planned: Sequence[str], fresh: Sequence[str], hosts: Mapping[str, Host]
+) -> None:
+    """A canary that failed or never ended has shown nothing: while it is away, nobody may follow it."""
+    left = {**dict.fromkeys(past["failed"], "failed"), **dict.fromkeys(past["halfway"], "half-way")}
+    away = []
+    for host in past["canaries"] or ():
+        if host in left and host not in planned:
+            about = hosts.get(host)
+            why = "is not among the hosts of this play" if about is None else about["dark"] or "is not planned"
+            away.append(f"{host} ({left[host]}; {why})")
+    if away and fresh:
+        raise FleetopsError(
+            f"No other node may begin, since these canaries did not end well and are not in this plan: "
+            f"{', '.join(away)}. Bring them back and run the same command again, or give the rollout up by "
+            "-e fleetops_abandon=true"
+        )
 
 
 def _check_named(wanted: Sequence[WaveWanted], hosts: Mapping[str, Host]) -> None:

@@ -174,6 +174,19 @@ def test_a_canary_that_was_left_half_way_is_looked_on_at_before_others_begin() -
     assert [wave["soak"] for wave in found["waves"]] == [300, 0]
 
 
+@pytest.mark.parametrize("what", ["halfway", "failed"])
+@pytest.mark.parametrize("away", ["dark", "limit"])
+def test_nobody_begins_while_a_canary_that_did_not_end_well_is_away(what: str, away: str) -> None:
+    hosts, past = fleet(a=3), {what: ["n-a1"], "canaries": ["n-a1"]}
+    if away == "dark":
+        hosts["n-a1"]["dark"] = "timed out"
+    else:
+        del hosts["n-a1"]
+    with pytest.raises(FleetopsError, match=r"n-a1 \(.*again, or .*fleetops_abandon=true"):
+        make(hosts, past=past)
+    assert shape(make(hosts, planned=[], past=past)) == [], "nobody is to begin"
+
+
 def test_canaries_are_not_chosen_again() -> None:
     hosts = fleet(a=3)
     hosts["n-a1"]["release"] = "6.1.0-56"  # as it is once it is done
@@ -339,7 +352,13 @@ def fleets(draw: Any) -> tuple[dict[str, Any], list[str], Any, dict[str, Any]]:
         "canaries": draw(st.sampled_from(["auto", 0, 1, 5])),
         "waves": draw(st.sampled_from(["", "1, 5, 100%", "30%", [2, 1], [{"hosts": names[:2]}, 3]])),
     }
-    return hosts, draw(some), past, site
+    planned = draw(some)
+    # Canaries that are left and away are an error, see above.
+    there = {name for name in planned if not hosts[name]["dark"] and name not in past["done"]}
+    away = {*past["halfway"], *past["failed"]} - there
+    if past["canaries"] is not None:
+        past["canaries"] = [name for name in past["canaries"] if name not in away]
+    return hosts, planned, past, site
 
 
 @given(fleets())
