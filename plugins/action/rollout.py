@@ -111,6 +111,8 @@ def _planned(
     abandoned = before.unfinished and boolean(variables.get("fleetops_abandon", False))
     resumes = before.unfinished and not abandoned
     left = {host: "half-way" if before.node(host).status == HELD else "failed" for host in before.left()}
+    if resumes:
+        _check_there(left, arguments["hosts"])
     judged, about = _judged(arguments, variables, left if resumes else {})
     if resumes:
         _check_same(before, judged, book)
@@ -215,6 +217,17 @@ def _given(
         "idle": {},
     }
     return judged, about
+
+
+def _check_there(left: Mapping[str, str], names: Sequence[str]) -> None:
+    """What an earlier run left is taken up first; nobody shall forget it by --limit."""
+    away = {host: what for host, what in left.items() if host not in {str(name) for name in names}}
+    if away:
+        raise FleetopsError(
+            f"An earlier run of this rollout left hosts that are not among those of this play: {_list(away)}. Widen "
+            "--limit, or put them back into the inventory; or give the rollout up by -e fleetops_abandon=true",
+            hosts=sorted(away, key=records.natural),
+        )
 
 
 def _check_same(before: State, judged: plan.Plan, book: ledger.Ledger) -> None:

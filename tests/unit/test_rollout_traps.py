@@ -162,6 +162,18 @@ def test_check_mode_writes_and_touches_nothing_and_needs_no_lock(tmp_path: Path)
     assert json.loads((tmp_path / "fleetops-report" / "plan.json").read_text())["rollout"]["waves"]
 
 
+def test_a_limit_does_not_leave_out_what_an_earlier_run_left(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path, ZONES)
+    (tmp_path / "fail" / "a1").touch()
+    assert fleet.run()[0] == 2
+    before = fleet.events()
+    code, output = fleet.run("--limit", "b1,b2")
+    assert code == 2, output
+    assert "a1 (failed)" in output
+    assert "Widen --limit" in output
+    assert fleet.events() == before
+
+
 def test_another_goal_is_refused_until_the_first_is_given_up(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path, ZONES)
     (tmp_path / "fail" / "a1").touch()
