@@ -17,7 +17,7 @@ from ansible.utils.display import Display
 from ansible_collections.fleetops.kernel.plugins.module_utils._errors import FleetopsError
 from ansible_collections.fleetops.kernel.plugins.module_utils._host import Host as Files
 from ansible_collections.fleetops.kernel.plugins.module_utils._types import Step
-from ansible_collections.fleetops.kernel.plugins.plugin_utils import advisories, plan, records
+from ansible_collections.fleetops.kernel.plugins.plugin_utils import advisories, plan, records, target
 from ansible_collections.fleetops.kernel.plugins.plugin_utils.rollout import (
     estimate,
     hosts,
@@ -140,6 +140,12 @@ def _planned(
         "serial": [len(wave["hosts"]) for wave in made["waves"]] or [1],
         "planned": [step["host"] for step in steps],
         "dark": dark,
+        # Those that do not run the kernel that is wanted, and are not brought to it.
+        "left_out": {
+            host: why
+            for host, why in {**judged["skipped"], **judged["held_back"]}.items()
+            if judged["kind"] == plan.KERNEL and host not in dark
+        },
         "resumed": resumes,
         "path": path,
     }
@@ -166,11 +172,18 @@ def _judged(
     catalogue = advisories.load(arguments["advisories_dirs"])
     found = records.collect(hostvars, names, catalogue)
     judged = (
-        plan.make_kernel(found, arguments["wish"], catalogue, left)
+        plan.make_kernel(found, arguments["wish"] or _wish_of_the_play(variables), catalogue, left)
         if arguments["kind"] == plan.KERNEL
         else plan.make(found, left)
     )
     return judged, hosts.hosts_of(found, lock.boot_id())
+
+
+def _wish_of_the_play(variables: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The kernel that variables of the play name, which ``hostvars`` lacks; None where each host has its own."""
+    own = variables["hostvars"][variables["inventory_hostname"]]
+    wish = {name: variables[name] for name in target.NAMES if variables.get(name) not in (None, "")}
+    return wish if any(own.get(name) != value for name, value in wish.items()) else None
 
 
 def _given(

@@ -138,6 +138,11 @@ dark:
   returned: with O(state=planned) and O(state=finished)
   type: dict
   sample: {node-b2: "Failed to connect to the host via ssh"}
+left_out:
+  description: Hosts that do not run the kernel that is wanted and are not brought to it, with the reason.
+  returned: with O(state=planned)
+  type: dict
+  sample: {node-b3: "no reboot is planned: module-missing:6.1.0-56-cloud-amd64: ena is in use"}
 outcomes:
   description: By planned host C(status) (V(done), V(failed) or V(not attempted)) and C(why).
   returned: with O(state=finished)

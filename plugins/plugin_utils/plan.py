@@ -88,18 +88,29 @@ def make_kernel(
     made = _Making(KERNEL, "", records, left or {})
     wishes: dict[str, wanted.Wanted] = {}
     wrong: dict[str, list[str]] = {}
+    # Of dark hosts as well: what is wanted must not depend on who answers, or the same command would be another.
+    for host, record in made.records.items():
+        found = _wish(record, wish)
+        if isinstance(found, str):
+            wrong.setdefault(found, []).append(host)
+        else:
+            wishes[host] = found
     for host, record in made.judged():
-        try:
-            wishes[host] = wanted.wanted_of(record["wanted"] if wish is None else wish)
-        except FleetopsError as error:
-            wrong.setdefault(error.msg, []).append(host)
-            continue
-        _kernel_step(made, record, wishes[host], advisories)
+        if host in wishes:
+            _kernel_step(made, record, wishes[host], advisories)
     if wrong:
         raise FleetopsError("; ".join(f"{msg} (on {', '.join(hosts)})" for msg, hosts in wrong.items()))
-    words = {one.words for one in wishes.values()} or ({wanted.wanted_of(wish).words} if wish else set())
+    words = {one.words for one in wishes.values()}
     made.goal = " / ".join(sorted(words)) or "no kernel, since no host could be read"
     return made.plan()
+
+
+def _wish(record: Record, wish: Mapping[str, Any] | None) -> wanted.Wanted | str:
+    """The kernel that is wanted on a host, or why that cannot be told."""
+    try:
+        return wanted.wanted_of(record["wanted"] if wish is None else wish)
+    except FleetopsError as error:
+        return error.msg
 
 
 class _Making:

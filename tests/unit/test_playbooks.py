@@ -45,7 +45,13 @@ class Run:
     def __init__(self, folder: Path, playbook: str, inventory: str, *arguments: str, **settings: str) -> None:
         (folder / "hosts.ini").write_text(inventory)
         self.done = subprocess.run(
-            ["ansible-playbook", f"fleetops.kernel.{playbook}", "-i", "hosts.ini", *arguments],
+            [
+                "ansible-playbook",
+                playbook if "." in playbook else f"fleetops.kernel.{playbook}",
+                "-i",
+                "hosts.ini",
+                *arguments,
+            ],
             cwd=folder,
             env={
                 **os.environ,
@@ -193,6 +199,16 @@ def test_a_kernel_is_planned_for_zone_by_zone_and_a_dark_node_is_no_good_end(tmp
     run = Run(tmp_path, "rolling_kernel_upgrade", f"{inventory}b2 {DARK}\n", *wanted)
     assert run.rc == 2, run.text
     assert "1 of 4 hosts could not be planned for: b2" in run.text
+
+
+def test_a_kernel_may_be_named_by_the_playbook_that_imports_it(tmp_path: Path) -> None:
+    (tmp_path / "site.yml").write_text(
+        "- ansible.builtin.import_playbook: fleetops.kernel.rolling_kernel_upgrade\n"
+        "  vars: {kernel_upgrade_release: 6.99.0-1-amd64, fleetops_plan_only: true}\n"
+    )
+    run = Run(tmp_path, "site.yml", f"[zone_a]\na {LOCAL}\n")
+    assert run.rc == 0, run.text
+    assert "PLAN: kernel 6.99.0-1-amd64" in run.text
 
 
 def test_a_rollout_without_a_kernel_or_a_zone_is_an_error(tmp_path: Path) -> None:

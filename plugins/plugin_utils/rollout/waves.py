@@ -414,7 +414,9 @@ def _check_canaries_left(
     for host in past["canaries"] or ():
         if host in left and host not in planned:
             about = hosts.get(host)
-            why = "is not among the hosts of this play" if about is None else about["dark"] or "is not planned"
+            why = (
+                "is not among the hosts of this play" if about is None else about["dark"] or "is not planned"
+            )
             away.append(f"{host} ({left[host]}; {why})")
     if away and fresh:
         raise FleetopsError(

@@ -157,7 +157,7 @@ def test_an_entry_for_the_target_in_the_place_of_somebody_elses_is_ours() -> Non
     assert fallback.kernel_fallback(facts(OLD, "a", NEW, once=True), before, WANT)["tried"] is True
 
 
-TRIAL = {"trial": {"release": NEW, "guard_seconds": 600}}
+TRIAL: dict[str, Any] = {"trial": {"release": NEW, "guard_seconds": 600}}
 
 
 @pytest.mark.parametrize("boot", ["a", "b"])
