@@ -107,7 +107,7 @@ def test_a_canary_that_cannot_boot_it_stops_everything(fleet: Fleet) -> None:
     run = fleet.roll(fleet.new)
     assert run.rc == 2, run.text
     words = f"fell_back: {fleet.new} was tried, and {fleet.old} runs again without anybody's help"
-    assert run.says(words, "2 not attempted"), run.text
+    assert run.says(words, "2 nodes not attempted"), run.text
     assert fleet.kernels() == [fleet.old] * 3
     assert (fleet.events("acquire"), fleet.events("failed")) == (["n1"], ["n1"])
     now = fleet.boots()
