@@ -84,8 +84,8 @@ lab-down:  ## stop the lab machines (of the lab `default`, or ARGS="--lab name")
 	@$(LAB) down $(ARGS)
 
 .PHONY: bench
-bench: setup  ## paired measurements
-	@.venv/bin/python benchmarks $(ARGS)
+bench: setup  ## paired measurements (about an hour; see benchmarks/rollout/README.md)
+	@.venv/bin/python benchmarks/rollout $(ARGS)
 
 .PHONY: clean
 clean:  ## stop all labs of this checkout, remove .venv, .cache, dist and what test runs left in the checkout
