@@ -38,6 +38,8 @@ from ansible_collections.fleetops.kernel.plugins.plugin_utils.rollout.state impo
 )
 
 STOPPED = "stopped"
+# The group in which the playbook rollout keeps the order of the nodes.
+ORDERED = "fleetops_rolling"
 # How often, and how many seconds apart, the workers of a run are looked at before it is said that none works.
 LOOKS, APART = 5, 0.5
 # Ledgers of earlier rollouts, beside the one of today.
@@ -107,6 +109,7 @@ def _planned(
     """Judge, order, show, write down; in check mode the ledger is left as it is."""
     before = _state_of(book)
     wanted = settings.settings(variables)
+    _check_inventory(arguments["hosts"], variables)
     _check_hooks(wanted)
     abandoned = before.unfinished and boolean(variables.get("fleetops_abandon", False))
     resumes = before.unfinished and not abandoned
@@ -149,6 +152,21 @@ def _planned(
         "resumed": resumes,
         "path": path,
     }
+
+
+def _check_inventory(names: Sequence[str], variables: Mapping[str, Any]) -> None:
+    """Raise FleetopsError for what the inventory says, and no rollout can keep."""
+    if ORDERED in (variables.get("groups") or {}):
+        raise FleetopsError(
+            f"There is a group '{ORDERED}' already: it is for the order of a rollout, and one ansible-playbook holds "
+            "one rollout"
+        )
+    # Reading hostvars merges all variables of a host: once, and only what is compared is kept.
+    kept = {}
+    for host in map(str, names):
+        of_host = variables["hostvars"][host]
+        kept[host] = {name: of_host.get(name) for name in settings.DEFAULTS}
+    settings.check_same(kept, variables)
 
 
 def _check_hooks(wanted: settings.Settings) -> None:

@@ -211,6 +211,18 @@ def test_a_kernel_may_be_named_by_the_playbook_that_imports_it(tmp_path: Path) -
     assert "PLAN: kernel 6.99.0-1-amd64" in run.text
 
 
+def test_what_no_rollout_can_keep_is_an_error(tmp_path: Path) -> None:
+    wanted = ["-e", "kernel_upgrade_release=6.99.0-1-amd64", "-e", "fleetops_plan_only=true"]
+    inventory = f"[zone_a]\na {LOCAL}\n[zone_b]\nb {LOCAL} fleetops_soak=7\n"
+    run = Run(tmp_path, "rolling_kernel_upgrade", inventory, *wanted)
+    assert run.rc == 2, run.text
+    assert "fleetops_soak is None on a, 7 on b: expected the same for all hosts" in run.text
+    assert Run(tmp_path, "rolling_kernel_upgrade", inventory, *wanted, "-e", "fleetops_soak=9").rc == 0
+    run = Run(tmp_path, "rolling_kernel_upgrade", f"{inventory}[fleetops_rolling]\na\n", *wanted)
+    assert run.rc != 0, run.text
+    assert "There is a group 'fleetops_rolling' already" in run.text
+
+
 def test_a_rollout_without_a_kernel_or_a_zone_is_an_error(tmp_path: Path) -> None:
     run = Run(tmp_path, "rolling_kernel_upgrade", f"[zone_a]\na {LOCAL}\n")
     assert run.rc == 2, run.text

@@ -129,6 +129,27 @@ def settings(variables: Mapping[str, Any]) -> Settings:
     return settled
 
 
+def check_same(of_hosts: Mapping[str, Mapping[str, Any]], play: Mapping[str, Any]) -> None:
+    """Raise FleetopsError for settings that hosts of one rollout have differently: it can only keep one of them.
+
+    *of_hosts*: the variables of each host; *play*: those of the task, in which a variable of the play comes first.
+    """
+    problems = []
+    for name in DEFAULTS:
+        if name == "fleetops_zone_groups":  # which each host's own zone is read by
+            continue
+        seen: dict[str, str] = {}
+        for host, variables in of_hosts.items():
+            seen.setdefault(repr(plain(variables.get(name))), host)
+        if len(seen) > 1 and repr(plain(play.get(name))) in seen:
+            problems.append(f"{name} is " + ", ".join(f"{value} on {host}" for value, host in seen.items()))
+    if problems:
+        raise FleetopsError(
+            f"{'; '.join(problems)}: expected the same for all hosts of a rollout, since it is one",
+            problems=problems,
+        )
+
+
 def _misspelt(variables: Mapping[str, Any]) -> list[str]:
     """Names that nobody reads and that are nearly one of ours: a window that is not kept would be no small slip."""
     found = []
