@@ -42,17 +42,26 @@ def test_only_where_nothing_moves_at_all(monkeypatch: pytest.MonkeyPatch) -> Non
     assert given_up(monkeypatch, lambda now: (0, (7, int(0.9 * now * TICKS)))) is False
 
 
+# In a process of its own, since the one of pytest may have other children.
+CHILDREN = """
+import os, subprocess, sys
+from ansible_collections.fleetops.kernel.plugins.plugin_utils.rollout import lock
+
+me, waits = os.getpid(), [sys.executable, "-c", "input()"]
+before = lock.at_rest(me)
+child = subprocess.Popen(waits, stdin=subprocess.PIPE)
+assert lock.at_rest(me) is None, "a child is at work"
+child.communicate(b"\\n")
+after = lock.at_rest(me)
+assert before is not None and after is not None, (before, after)
+assert after[0] > before[0], "a child that ended does not show"
+child = subprocess.Popen(waits, stdin=subprocess.PIPE)
+child.kill()
+os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+assert lock.at_rest(me) is None, "a child was killed"
+"""
+
+
 def test_a_child_at_work_or_killed_is_no_rest_and_one_that_ended_shows() -> None:
-    before = lock.at_rest(os.getpid())
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    assert lock.at_rest(os.getpid()) is None
-    child.communicate(b"\n")
-    after = lock.at_rest(os.getpid())
-    assert before is not None
-    assert after is not None
-    assert after[0] > before[0]
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    child.kill()
-    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert lock.at_rest(os.getpid()) is None
-    child.communicate()
+    done = subprocess.run([sys.executable, "-c", CHILDREN], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
