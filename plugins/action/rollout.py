@@ -124,7 +124,7 @@ def _planned(
         judged["steps"],
         about,
         wanted,
-        waves.past_of(before) if resumes else waves.FIRST,
+        waves.past_of(before) if resumes else None,
         kind=judged["kind"],
         goal=judged["goal"],
         forks=variables.get("ansible_forks"),

@@ -87,18 +87,20 @@ def make(
     steps: Sequence[Step],
     hosts: Mapping[str, Host],
     settings: Settings,
-    past: Past = FIRST,
+    past: Past | None = None,
     *,
     kind: str,
     goal: str,
     forks: int | None = None,
     seconds: Mapping[str, float] | None = None,
 ) -> Rollout:
-    """The rollout of *steps*. *hosts*: all of the play; *forks*: of Ansible; *seconds*: expected, by host.
+    """The rollout of *steps*. *hosts*: all of the play; *past*: None for the first run of a rollout; *forks*: of
+    Ansible; *seconds*: expected, by host.
 
     Hosts that are done or dark are left out. Raises FleetopsError for hosts without a zone or in several, canaries that
     cannot be canaries, more nodes at once than forks, and zones in which nothing could begin; all in one message each.
     """
+    past = past or FIRST
     order = _Order(steps, hosts, settings, past)
     waves = order.waves()
     _check_forks(waves, settings, forks)

@@ -137,7 +137,7 @@ def test_the_course_is_the_textbook_s(seconds: list[int], in_flight: int) -> Non
     assert times == sorted(times)
     for begun in times:
         assert sum(found.begins[host] <= begun < found.ends[host] for host in hosts) <= in_flight
-    bound = max(max(seconds), sum(seconds) / in_flight)
+    bound = max(*seconds, sum(seconds) / in_flight)
     assert bound <= found.end <= sum(seconds) / in_flight + max(seconds)
 
 

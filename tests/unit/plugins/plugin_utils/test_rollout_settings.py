@@ -96,7 +96,7 @@ def test_waves_are_sizes_or_more() -> None:
         ("zone_groups", "("), ("zone_groups", ["a"]), ("time_zone", "Mars/Olympus"),
         ("windows", "22:00-05:00"), ("windows", {"from": "22:00", "to": "05:00"}), ("windows", [{"from": "22:00"}]),
         ("waves", "1, 0"), ("waves", {"hosts": 1}), ("waves", [{"in_flight": 1}]),
-       ("waves", [{"hosts": 1, "soaks": 1}]),
+        ("waves", [{"hosts": 1, "soaks": 1}]),
         ("waves", [{"hosts": []}]), ("before_node", ["a.yml"]),
     ],
 )  # fmt: skip
