@@ -320,7 +320,8 @@ def test_a_disk_of_the_machine_is_asked(path: str) -> None:
 
 def test_a_machine_whose_root_lies_on_a_server_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Mounted, "mounts", "server:/root / nfs4 rw 0 0\n")
-    assert Mounted().disk("/") == Host().disk("/")
+    # Its size; what is free of it changes under our feet.
+    assert Mounted().disk("/")[0] == Host().disk("/")[0]
 
 
 def test_without_mounts_to_read_the_disk_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
